@@ -7,7 +7,7 @@
 use bincode::{Decode, Encode};
 
 use crate::codec::{self, CodecError, take, take_u32};
-use crate::ids::{BootId, Digest, NodeId, Owner, Seq, SpoolId};
+use crate::ids::{BootId, Digest, NodeId, Seq, SpoolId};
 use crate::record::{Record, strictly_rising};
 use crate::sign::{NodeKey, PublicKey, Purpose, SIGNATURE_BYTES};
 use crate::time::{BootMs, WallMs, Window};
