@@ -49,7 +49,10 @@ impl Vm {
     /// A machine with busybox, 512 MiB of memory, two processors, an empty disk of 64 MiB as `/dev/vda`
     /// and every cgroup v2 controller enabled below the root.
     pub fn new() -> Self {
-        Self { files: Vec::new(), script: String::new() }
+        Self {
+            files: Vec::new(),
+            script: String::new(),
+        }
     }
 
     /// Why no machine can be booted here, in words for an operator; `None` when it can.
@@ -74,7 +77,10 @@ impl Vm {
         let Some(reason) = Self::unavailable() else {
             return Some(Self::new());
         };
-        assert!(std::env::var_os("CI").is_none(), "no virtual machine in CI: {reason}");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "no virtual machine in CI: {reason}"
+        );
         eprintln!("SKIPPED: no virtual machine: {reason}");
         None
     }
@@ -87,7 +93,11 @@ impl Vm {
         use std::os::unix::fs::PermissionsExt;
         let bytes = fs::read(host).with_context(|| format!("read {}", host.display()))?;
         let mode = fs::metadata(host)?.permissions().mode() & 0o777;
-        self.files.push(GuestFile { guest: guest.to_owned(), mode, bytes });
+        self.files.push(GuestFile {
+            guest: guest.to_owned(),
+            mode,
+            bytes,
+        });
         Ok(self)
     }
 
@@ -110,7 +120,11 @@ impl Vm {
     #[must_use]
     pub fn text(mut self, guest: &str, content: &str) -> Self {
         let bytes = content.as_bytes().to_vec();
-        self.files.push(GuestFile { guest: guest.to_owned(), mode: 0o644, bytes });
+        self.files.push(GuestFile {
+            guest: guest.to_owned(),
+            mode: 0o644,
+            bytes,
+        });
         self
     }
 
@@ -131,7 +145,9 @@ impl Vm {
         let initramfs = dir.path().join("initramfs");
         fs::write(&initramfs, self.initramfs()?).context("write the initramfs")?;
         let disk = dir.path().join("disk");
-        File::create(&disk)?.set_len(DISK_BYTES).context("make the disk")?;
+        File::create(&disk)?
+            .set_len(DISK_BYTES)
+            .context("make the disk")?;
         let serial = boot(&initramfs, &disk, timeout)?;
         between_markers(&serial)
     }
@@ -146,7 +162,10 @@ impl Vm {
             .collect::<std::io::Result<_>>()?;
         modules.sort();
         for module in modules {
-            let name = module.file_name().context("a module without a name")?.to_string_lossy();
+            let name = module
+                .file_name()
+                .context("a module without a name")?
+                .to_string_lossy();
             archive.file(&format!("/modules/{name}"), 0o644, &fs::read(&module)?);
         }
         for file in &self.files {
@@ -169,13 +188,33 @@ impl Drop for Machine {
 
 fn boot(initramfs: &Path, disk: &Path, timeout: Duration) -> Result<String> {
     let child = Command::new(QEMU)
-        .args(["-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", &MEMORY_MIB.to_string()])
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"])
+        .args([
+            "-machine",
+            "q35,accel=tcg",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+            "-m",
+            &MEMORY_MIB.to_string(),
+        ])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-nic",
+            "none",
+            "-no-reboot",
+        ])
         .args(["-serial", "stdio", "-kernel"])
         .arg(kernel_dir().join("vmlinuz"))
         .arg("-initrd")
         .arg(initramfs)
-        .args(["-append", "console=ttyS0 quiet panic=-1 systemd.unified_cgroup_hierarchy=1"])
+        .args([
+            "-append",
+            "console=ttyS0 quiet panic=-1 systemd.unified_cgroup_hierarchy=1",
+        ])
         .arg("-drive")
         .arg(format!("file={},if=none,id=disk,format=raw", disk.display()))
         .args(["-device", "virtio-blk-pci,drive=disk"])
@@ -188,12 +227,20 @@ fn boot(initramfs: &Path, disk: &Path, timeout: Duration) -> Result<String> {
     let serial = machine.0.stdout.take().context("qemu has no serial console")?;
     let serial = read_until(serial, Instant::now() + timeout);
     let outcome = serial.map_err(|seen| {
-        anyhow::anyhow!("the machine did not end within {} s; its console:\n{seen}", timeout.as_secs())
+        anyhow::anyhow!(
+            "the machine did not end within {} s; its console:\n{seen}",
+            timeout.as_secs()
+        )
     })?;
     let status = machine.0.wait().context("wait for qemu")?;
     if !status.success() {
         let mut complaint = String::new();
-        machine.0.stderr.take().context("qemu has no standard error")?.read_to_string(&mut complaint)?;
+        machine
+            .0
+            .stderr
+            .take()
+            .context("qemu has no standard error")?
+            .read_to_string(&mut complaint)?;
         bail!("qemu ended with {status}: {complaint}");
     }
     Ok(outcome)
@@ -231,7 +278,10 @@ fn between_markers(serial: &str) -> Result<String> {
     let (output, tail) = after
         .split_once(END)
         .with_context(|| format!("the script did not end; the console:\n{serial}"))?;
-    let status = tail.split("@@").next().context("no status after the end marker")?;
+    let status = tail
+        .split("@@")
+        .next()
+        .context("no status after the end marker")?;
     // The first line feed ends the marker's line, the last one was added before the end marker.
     let output = output.strip_prefix('\n').unwrap_or(output);
     let output = output.strip_suffix('\n').unwrap_or(output);
@@ -277,7 +327,10 @@ mod tests {
     fn a_failed_script_is_an_error_with_its_output() {
         let serial = "@@tallyman-vm begin@@\nno such file\n\n@@tallyman-vm end 3@@\n";
         let error = between_markers(serial).unwrap_err().to_string();
-        assert!(error.contains("status 3") && error.contains("no such file"), "{error}");
+        assert!(
+            error.contains("status 3") && error.contains("no such file"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -41,7 +41,10 @@ fn the_machine_has_pure_cgroup_v2_that_counts() {
     eprintln!("{output}");
     let enabled: Vec<&str> = line(&output, "enabled").split(' ').collect();
     for controller in ["cpu", "memory", "io"] {
-        assert!(enabled.contains(&controller), "{controller} is not enabled: {enabled:?}");
+        assert!(
+            enabled.contains(&controller),
+            "{controller} is not enabled: {enabled:?}"
+        );
     }
     assert_eq!(line(&output, "type"), "63677270", "CGROUP2_SUPER_MAGIC");
     let usage_us: u64 = line(&output, "cpu usage_usec").parse().unwrap();
@@ -49,7 +52,10 @@ fn the_machine_has_pure_cgroup_v2_that_counts() {
     let bytes: u64 = line(&output, "memory").parse().unwrap();
     assert!(bytes < 512 << 20, "more than the machine has: {bytes}");
     let io = line(&output, "io");
-    assert!(io.contains("wbytes=1048576") && io.contains("wios=16"), "not 16 writes of 64 KiB: {io}");
+    assert!(
+        io.contains("wbytes=1048576") && io.contains("wios=16"),
+        "not 16 writes of 64 KiB: {io}"
+    );
 }
 
 #[test]
@@ -68,6 +74,13 @@ fn a_program_comes_with_its_libraries_and_files() {
 #[test]
 fn a_script_that_fails_fails_the_run() {
     let Some(vm) = Vm::or_skip() else { return };
-    let error = vm.script("echo half way; exit 7").run(BOOT_MAX).unwrap_err().to_string();
-    assert!(error.contains("status 7") && error.contains("half way"), "{error}");
+    let error = vm
+        .script("echo half way; exit 7")
+        .run(BOOT_MAX)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("status 7") && error.contains("half way"),
+        "{error}"
+    );
 }

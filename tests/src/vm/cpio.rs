@@ -20,7 +20,11 @@ pub struct Archive {
 impl Archive {
     /// An archive with `/dev/console` alone, without which the first process has no output.
     pub fn new() -> Self {
-        let mut archive = Self { bytes: Vec::new(), folders: BTreeSet::new(), inode: 0 };
+        let mut archive = Self {
+            bytes: Vec::new(),
+            folders: BTreeSet::new(),
+            inode: 0,
+        };
         archive.folders_of("dev/console");
         archive.entry("dev/console", CHARACTER_DEVICE, CONSOLE, &[]);
         archive
@@ -55,8 +59,19 @@ impl Archive {
         let (owner, group, links, modified) = (0, 0, 1, 0);
         let (device_major, device_minor, checksum) = (0, 0, 0);
         let fields = [
-            self.inode, mode, owner, group, links, modified, size, device_major, device_minor, device.0,
-            device.1, name_size, checksum,
+            self.inode,
+            mode,
+            owner,
+            group,
+            links,
+            modified,
+            size,
+            device_major,
+            device_minor,
+            device.0,
+            device.1,
+            name_size,
+            checksum,
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
@@ -87,9 +102,14 @@ mod tests {
         let bytes = archive.finish();
         assert_eq!(bytes.len() % 4, 0);
         let text = String::from_utf8(bytes).unwrap();
-        let names: Vec<&str> = text.split('\0').filter_map(|part| part.rsplit("00000000").next()).collect();
-        let order: Vec<&str> =
-            names.into_iter().filter(|name| name.starts_with('a') || name.starts_with('d')).collect();
+        let names: Vec<&str> = text
+            .split('\0')
+            .filter_map(|part| part.rsplit("00000000").next())
+            .collect();
+        let order: Vec<&str> = names
+            .into_iter()
+            .filter(|name| name.starts_with('a') || name.starts_with('d'))
+            .collect();
         assert_eq!(order, ["dev", "dev/console", "a", "a/b", "a/b/one", "a/b/two"]);
     }
 }
