@@ -107,6 +107,11 @@ impl Price {
     pub fn decimal(self) -> Decimal {
         self.0
     }
+
+    /// What one unit costs.
+    pub fn of_one(self) -> Amount {
+        Amount(self.0)
+    }
 }
 
 /// A percentage such as `50` or `12.5`; never negative, at most 6 decimal places, may pass 100.
