@@ -124,6 +124,14 @@ byte_id!(
     Digest, 32
 );
 
+impl NodeId {
+    /// The node of a public signing key: the first 16 bytes of its digest.
+    pub fn of_key(signing_key: &[u8; 32]) -> Self {
+        let digest = Digest::of(&[b"tallyman/node/1\0", signing_key]);
+        Self(digest.0[..16].try_into().expect("16 of 32 bytes"))
+    }
+}
+
 impl Digest {
     /// SHA-256 of the concatenation of `parts`.
     pub fn of(parts: &[&[u8]]) -> Self {

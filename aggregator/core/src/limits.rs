@@ -1,0 +1,25 @@
+//! Every maximum of the aggregator's core, with its reason.
+
+use tallyman_common::time::HOUR_MS;
+
+/// Ranges of acknowledged batches above a spool's watermark; more means a sender that leaves holes on purpose, and is
+/// answered with retry. An interleaved backlog needs a handful.
+pub const GAP_RANGES_MAX: usize = 1_024;
+/// How far ahead of the aggregator's clock a window may end, milliseconds; beyond it the batch is held.
+pub const FUTURE_MS_MAX: u64 = 120_000;
+/// CPU time that may fall into a window beyond `processors × length`: a held-back workload (10 s) and a late sweep.
+pub const CPU_SLACK_MS: u64 = 15_000;
+/// Cells (one hour of one owner) written with one commit at most, so that acknowledgements stay quick.
+pub const FLUSH_PER_COMMIT_MAX: usize = 4_000;
+/// Age at which a changed cell is written, milliseconds; readers see it within 5 s.
+pub const FLUSH_AGE_MS: u64 = 2_000;
+/// Owners' hours kept in memory at most; clean ones make room beyond.
+pub const CACHED_HOURS_MAX: usize = 1_000_000;
+/// Hours for which clean cells stay in memory.
+pub const CACHE_AGE_MS: u64 = 2 * HOUR_MS;
+/// Holes kept by name in one owner's hour; the rest is counted.
+pub const HOLES_PER_HOUR_MAX: usize = 64;
+/// Renewal requests whose clock is further off than this are refused, milliseconds.
+pub const RENEWAL_SKEW_MS_MAX: u64 = 300_000;
+
+const _: () = assert!(FLUSH_AGE_MS < 5_000);

@@ -1,0 +1,157 @@
+//! Every change that a person or the clock can make. Each is logged with its actor before it has any effect, and the
+//! registry is the fold of them.
+
+use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+use tallyman_common::ids::{Digest, NodeId};
+use tallyman_common::time::{Hour, WallMs};
+
+/// What a token may do.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Everything.
+    Operator,
+    /// One tenant's own data, read only.
+    Tenant(String),
+}
+
+/// A tenant as the operator describes it, from an hour on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct TenantTerms {
+    /// Key in addresses and answers.
+    pub tenant: String,
+    /// Name for people; may be Chinese.
+    pub name: String,
+    /// Claims on nodes that mean this tenant; the key itself is not one unless listed.
+    pub claims: Vec<String>,
+    /// Account that pays.
+    pub account: String,
+    /// IANA time zone of periods.
+    pub zone: String,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Language of bills: `en` or `zh`.
+    pub language: String,
+    /// First hour for which this holds.
+    pub from: Hour,
+}
+
+/// A change.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Command {
+    /// A new access token; only its hash is kept.
+    CreateToken {
+        /// Short name to list and revoke by.
+        id: String,
+        /// SHA-256 of the token.
+        hash: Digest,
+        /// What it may do.
+        scope: Scope,
+        /// End of its life, if any.
+        expires: Option<WallMs>,
+    },
+    /// The token is worth nothing from now on.
+    RevokeToken {
+        /// Which.
+        id: String,
+    },
+    /// A single-use token to enrol a node.
+    CreateNodeToken {
+        /// Short name to list by.
+        id: String,
+        /// SHA-256 of the token.
+        hash: Digest,
+        /// Group that the node will belong to.
+        group: String,
+        /// End of its life.
+        expires: WallMs,
+    },
+    /// A node joins with its token.
+    EnrolNode {
+        /// SHA-256 of the token.
+        token: Digest,
+        /// The node: the first 16 bytes of its signing key's SHA-256.
+        node: NodeId,
+        /// Public signing key.
+        signing_key: [u8; 32],
+        /// Host name, for people.
+        host_name: String,
+    },
+    /// No more data will come; what comes is refused, and the node is not expected any more.
+    RetireNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// Not trusted any more, at once.
+    RevokeNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// A tenant's terms.
+    SetTenant(TenantTerms),
+    /// A price book, in force from an hour on.
+    AddPriceBook {
+        /// The file's text, byte for byte.
+        text: String,
+        /// First hour it prices.
+        from: Hour,
+    },
+    /// A held batch is counted after all.
+    ReleaseBatch {
+        /// Position of the held batch.
+        position: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A held batch is never counted.
+    DiscardBatch {
+        /// Position of the held batch.
+        position: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A command as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Decision {
+    /// Position in the log.
+    pub position: u64,
+    /// When it was made.
+    pub at: WallMs,
+    /// Who made it.
+    pub actor: String,
+    /// From where: `cli`, or an address.
+    pub source: String,
+    /// What.
+    pub command: Command,
+}
+
+/// Why a command has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// Something with this name is there already.
+    #[error("{what} `{name}` exists already")]
+    Exists {
+        /// Kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Nothing with this name is there.
+    #[error("there is no {what} `{name}`")]
+    Missing {
+        /// Kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The thing is not in a state that allows it.
+    #[error("{0}")]
+    NotNow(String),
+    /// The command contradicts itself or a rule.
+    #[error("{0}")]
+    Invalid(String),
+}

@@ -1,0 +1,338 @@
+//! Who is who: tokens, nodes, tenants and price books, folded from the decisions in the log. Does not know usage.
+//!
+//! A correction here touches no cell: owners are joined to tenants when a bill or view is made (I6).
+
+/// Commands, decisions and rejections.
+pub mod command;
+/// Tenants and whose claims they have, by date.
+pub mod tenants;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tallyman_common::ids::{Digest, NodeId};
+use tallyman_common::sign::PublicKey;
+use tallyman_common::time::{Hour, WallMs};
+
+use crate::rating::{BookVersions, PriceBook};
+pub use command::{Command, Decision, Rejected, Scope, TenantTerms};
+pub use tenants::Tenants;
+
+/// An access token, as far as it is known here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Token {
+    /// SHA-256 of the token.
+    #[serde(skip)]
+    pub hash: Digest,
+    /// What it may do.
+    pub scope: Scope,
+    /// End of its life.
+    pub expires: Option<WallMs>,
+    /// When it was made.
+    pub created: WallMs,
+    /// When it was revoked.
+    pub revoked: Option<WallMs>,
+}
+
+/// A token that enrols one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeToken {
+    /// Short name.
+    pub id: String,
+    /// Group of the node to be.
+    pub group: String,
+    /// End of its life.
+    pub expires: WallMs,
+    /// The node that used it.
+    pub used_by: Option<NodeId>,
+}
+
+/// What became of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeStatus {
+    /// Sends.
+    Active,
+    /// Said good-bye.
+    Retired,
+    /// Not trusted.
+    Revoked,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Public signing key.
+    pub signing_key: PublicKey,
+    /// Host name at enrolment.
+    pub host_name: String,
+    /// Group for cells.
+    pub group: String,
+    /// Status.
+    pub status: NodeStatus,
+    /// When it joined.
+    pub enrolled: WallMs,
+    /// When it was retired or revoked.
+    pub ended: Option<WallMs>,
+}
+
+/// A price book and the hour from which it prices.
+#[derive(Debug, Clone)]
+pub struct Activation {
+    /// First hour.
+    pub from: Hour,
+    /// The book.
+    pub book: Arc<PriceBook>,
+    /// The file's text.
+    pub text: String,
+}
+
+/// The fold of all decisions.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    /// Access tokens by id.
+    pub tokens: BTreeMap<String, Token>,
+    /// Node tokens by hash.
+    pub node_tokens: BTreeMap<Digest, NodeToken>,
+    /// Nodes.
+    pub nodes: BTreeMap<NodeId, Node>,
+    /// Tenants.
+    pub tenants: Tenants,
+    /// Price books in order of decision.
+    pub books: Vec<Activation>,
+    /// What was decided about held batches: true for release.
+    pub held: BTreeMap<u64, bool>,
+}
+
+impl Registry {
+    /// Checks a command against what is known; the price book is parsed here.
+    pub fn check(&self, command: &Command, now: WallMs) -> Result<(), Rejected> {
+        match command {
+            Command::CreateToken { id, .. } => absent("token", id, self.tokens.contains_key(id)),
+            Command::RevokeToken { id } => match self.tokens.get(id) {
+                None => Err(missing("token", id)),
+                Some(t) if t.revoked.is_some() => {
+                    Err(Rejected::NotNow(format!("token `{id}` is revoked already")))
+                }
+                Some(_) => Ok(()),
+            },
+            Command::CreateNodeToken { id, hash, .. } => absent(
+                "node token",
+                id,
+                self.node_tokens.contains_key(hash) || self.has_node_token(id),
+            ),
+            Command::EnrolNode {
+                token,
+                node,
+                signing_key,
+                ..
+            } => self.check_enrol(token, node, signing_key, now),
+            Command::RetireNode { node } | Command::RevokeNode { node } => self.check_end(node),
+            Command::SetTenant(terms) => self.tenants.check(terms),
+            Command::AddPriceBook { text, from } => self.check_book(text, *from),
+            Command::ReleaseBatch { position, .. } | Command::DiscardBatch { position, .. } => {
+                match self.held.get(position) {
+                    Some(_) => Err(Rejected::NotNow(format!(
+                        "batch at position {position} was decided already"
+                    ))),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Applies a decision that was checked, or that stands in the log.
+    pub fn apply(&mut self, decision: &Decision) {
+        let at = decision.at;
+        match decision.command.clone() {
+            Command::CreateToken {
+                id,
+                hash,
+                scope,
+                expires,
+            } => {
+                self.tokens.insert(
+                    id,
+                    Token {
+                        hash,
+                        scope,
+                        expires,
+                        created: at,
+                        revoked: None,
+                    },
+                );
+            }
+            Command::RevokeToken { id } => {
+                self.tokens.entry(id).and_modify(|t| t.revoked = Some(at));
+            }
+            Command::CreateNodeToken {
+                id,
+                hash,
+                group,
+                expires,
+            } => {
+                self.node_tokens.insert(
+                    hash,
+                    NodeToken {
+                        id,
+                        group,
+                        expires,
+                        used_by: None,
+                    },
+                );
+            }
+            Command::EnrolNode {
+                token,
+                node,
+                signing_key,
+                host_name,
+            } => {
+                self.enrol(token, node, signing_key, host_name, at);
+            }
+            Command::RetireNode { node } => self.end(node, NodeStatus::Retired, at),
+            Command::RevokeNode { node } => self.end(node, NodeStatus::Revoked, at),
+            Command::SetTenant(terms) => self.tenants.set(terms),
+            Command::AddPriceBook { text, from } => {
+                let book = PriceBook::parse(&text).expect("checked before it was logged");
+                self.books.push(Activation {
+                    from,
+                    book: Arc::new(book),
+                    text,
+                });
+            }
+            Command::ReleaseBatch { position, .. } => {
+                self.held.insert(position, true);
+            }
+            Command::DiscardBatch { position, .. } => {
+                self.held.insert(position, false);
+            }
+        }
+    }
+
+    /// The scope of a token that is good now.
+    pub fn scope_of(&self, hash: &Digest, now: WallMs) -> Option<(&str, &Scope)> {
+        self.tokens
+            .iter()
+            .find(|(_, t)| t.hash == *hash)
+            .filter(|(_, t)| t.revoked.is_none() && t.expires.is_none_or(|end| now < end))
+            .map(|(id, t)| (id.as_str(), &t.scope))
+    }
+
+    /// The versions of the price books of one currency, by the hour from which they hold; a later decision for the
+    /// same hour replaces the earlier one.
+    pub fn books_of(&self, currency: &str) -> Option<BookVersions> {
+        let mut versions = BTreeMap::new();
+        for activation in self.books.iter().filter(|a| a.book.currency().code() == currency) {
+            versions.insert(activation.from, activation.book.clone());
+        }
+        BookVersions::new(versions.into_iter().collect()).ok()
+    }
+
+    fn has_node_token(&self, id: &str) -> bool {
+        self.node_tokens.values().any(|t| t.id == id)
+    }
+
+    fn check_enrol(
+        &self,
+        token: &Digest,
+        node: &NodeId,
+        key: &[u8; 32],
+        now: WallMs,
+    ) -> Result<(), Rejected> {
+        let Some(known) = self.node_tokens.get(token) else {
+            return Err(Rejected::Invalid(
+                "this enrolment token is not known here: was it made by this aggregator?".into(),
+            ));
+        };
+        if PublicKey::from_bytes(key).is_none() || NodeId::of_key(key) != *node {
+            return Err(Rejected::Invalid(
+                "the signing key is not valid, or not the node's".into(),
+            ));
+        }
+        match (known.used_by, self.nodes.get(node)) {
+            // The answer to the first try was lost; the same key may ask again.
+            (Some(user), Some(n)) if user == *node && n.status == NodeStatus::Active => Ok(()),
+            (Some(_), _) => Err(Rejected::NotNow(
+                "this enrolment token was used by another node; make a new one".into(),
+            )),
+            (None, Some(n)) if n.status != NodeStatus::Active => Err(Rejected::NotNow(format!(
+                "node {node} was retired or revoked; enrol with new keys"
+            ))),
+            (None, _) if now >= known.expires => Err(Rejected::NotNow(
+                "this enrolment token has expired; make a new one with `node token`".into(),
+            )),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn enrol(&mut self, token: Digest, node: NodeId, key: [u8; 32], host_name: String, at: WallMs) {
+        let signing_key = PublicKey::from_bytes(&key).expect("checked before it was logged");
+        let mut group = String::from(DEFAULT_GROUP);
+        if let Some(known) = self.node_tokens.get_mut(&token) {
+            known.used_by = Some(node);
+            group.clone_from(&known.group);
+        }
+        let fresh = Node {
+            signing_key,
+            host_name,
+            group,
+            status: NodeStatus::Active,
+            enrolled: at,
+            ended: None,
+        };
+        self.nodes.entry(node).or_insert(fresh);
+    }
+
+    fn check_end(&self, node: &NodeId) -> Result<(), Rejected> {
+        match self.nodes.get(node).map(|n| n.status) {
+            None => Err(missing("node", &node.to_string())),
+            Some(NodeStatus::Revoked) => Err(Rejected::NotNow(format!("node {node} is revoked already"))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn end(&mut self, node: NodeId, status: NodeStatus, at: WallMs) {
+        self.nodes.entry(node).and_modify(|n| {
+            n.status = status;
+            n.ended = Some(at);
+        });
+    }
+
+    fn check_book(&self, text: &str, from: Hour) -> Result<(), Rejected> {
+        let book = PriceBook::parse(text).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Rejected::Invalid(format!("the price book has faults:\n{}", lines.join("\n")))
+        })?;
+        let same = |a: &Activation| a.from == from && a.book.digest() == book.digest();
+        if self.books.iter().any(same) {
+            return Err(Rejected::NotNow(
+                "this price book is in force from that hour already".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Group of a node that was given none.
+pub const DEFAULT_GROUP: &str = "default";
+
+fn missing(what: &'static str, name: &str) -> Rejected {
+    Rejected::Missing {
+        what,
+        name: name.to_owned(),
+    }
+}
+
+fn absent(what: &'static str, name: &str, exists: bool) -> Result<(), Rejected> {
+    if name.is_empty() {
+        Err(Rejected::Invalid(format!("a {what} needs a name")))
+    } else if exists {
+        Err(Rejected::Exists {
+            what,
+            name: name.to_owned(),
+        })
+    } else {
+        Ok(())
+    }
+}

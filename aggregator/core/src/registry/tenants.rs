@@ -1,0 +1,183 @@
+//! Whose claims are whose, by date. A claim that nobody registered stays `unconfirmed`; it is never lost.
+
+use std::collections::BTreeMap;
+
+use tallyman_common::ids::Owner;
+use tallyman_common::time::Hour;
+
+use super::command::{Rejected, TenantTerms};
+use crate::rating::BillingZone;
+use tallyman_common::money::Currency;
+
+/// All terms of all tenants.
+#[derive(Debug, Clone, Default)]
+pub struct Tenants {
+    /// Tenant → terms by the hour from which they hold.
+    by_tenant: BTreeMap<String, BTreeMap<Hour, TenantTerms>>,
+}
+
+impl Tenants {
+    /// Checks terms: names, zone, currency, language, and that no claim belongs to two tenants at once.
+    pub fn check(&self, terms: &TenantTerms) -> Result<(), Rejected> {
+        let invalid = |reason: String| Err(Rejected::Invalid(reason));
+        if !is_key(&terms.tenant) {
+            return invalid(format!(
+                "tenant key `{}`: 1 to 64 of a-z, 0-9, `-`, `_` and `.` are allowed (the name can be any)",
+                terms.tenant
+            ));
+        }
+        if let Err(e) = BillingZone::parse(&terms.zone) {
+            return invalid(format!("zone `{}`: {e}", terms.zone));
+        }
+        if let Err(e) = Currency::parse(&terms.currency) {
+            return invalid(format!("currency `{}`: {e}", terms.currency));
+        }
+        if !["en", "zh"].contains(&terms.language.as_str()) {
+            return invalid(format!("language `{}`: `en` or `zh`", terms.language));
+        }
+        for claim in &terms.claims {
+            let Ok(owner) = Owner::claim(claim) else {
+                return invalid(format!("claim `{claim}` can't be a label's value"));
+            };
+            self.check_claim(&owner, terms)?;
+        }
+        self.check_fixed(terms)
+    }
+
+    fn check_claim(&self, owner: &Owner, terms: &TenantTerms) -> Result<(), Rejected> {
+        let other = |(tenant, dated): (&String, &BTreeMap<Hour, TenantTerms>)| {
+            let taken = dated
+                .range(terms.from..)
+                .any(|(_, t)| t.claims.iter().any(|c| c == owner.name()))
+                || in_force(dated, terms.from).is_some_and(|t| t.claims.iter().any(|c| c == owner.name()));
+            (taken && *tenant != terms.tenant).then(|| tenant.clone())
+        };
+        match self.by_tenant.iter().find_map(other) {
+            Some(tenant) => Err(Rejected::NotNow(format!(
+                "claim `{owner}` belongs to tenant `{tenant}`"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Zone, currency and payer change only at a month's edge; a change is not offered yet, so none is taken.
+    fn check_fixed(&self, terms: &TenantTerms) -> Result<(), Rejected> {
+        let Some(first) = self.by_tenant.get(&terms.tenant).and_then(|d| d.values().next()) else {
+            return Ok(());
+        };
+        if (&first.zone, &first.currency, &first.account) == (&terms.zone, &terms.currency, &terms.account) {
+            Ok(())
+        } else {
+            let reason =
+                "zone, currency and paying account of a tenant stay as they were first set in this release";
+            Err(Rejected::NotNow(reason.to_owned()))
+        }
+    }
+
+    /// Takes terms that were checked.
+    pub fn set(&mut self, terms: TenantTerms) {
+        self.by_tenant
+            .entry(terms.tenant.clone())
+            .or_default()
+            .insert(terms.from, terms);
+    }
+
+    /// The tenant of an owner's claim in an hour.
+    pub fn tenant_of(&self, owner: &Owner, hour: Hour) -> Option<&TenantTerms> {
+        let Owner::Claim(name) = owner else { return None };
+        self.by_tenant
+            .values()
+            .find_map(|d| in_force(d, hour).filter(|t| t.claims.contains(name)))
+    }
+
+    /// The owners that mean a tenant in an hour.
+    pub fn owners_of(&self, tenant: &str, hour: Hour) -> Vec<Owner> {
+        let claims = self
+            .by_tenant
+            .get(tenant)
+            .and_then(|d| in_force(d, hour))
+            .map(|t| &t.claims);
+        claims
+            .into_iter()
+            .flatten()
+            .map(|c| Owner::Claim(c.clone()))
+            .collect()
+    }
+
+    /// Latest terms of a tenant.
+    pub fn latest(&self, tenant: &str) -> Option<&TenantTerms> {
+        self.by_tenant.get(tenant)?.values().next_back()
+    }
+
+    /// Latest terms of every tenant.
+    pub fn iter(&self) -> impl Iterator<Item = &TenantTerms> {
+        self.by_tenant.values().filter_map(|d| d.values().next_back())
+    }
+}
+
+fn in_force(dated: &BTreeMap<Hour, TenantTerms>, hour: Hour) -> Option<&TenantTerms> {
+    dated.range(..=hour).next_back().map(|(_, terms)| terms)
+}
+
+fn is_key(key: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    (1..=64).contains(&key.len()) && key.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(tenant: &str, claims: &[&str], from: u32) -> TenantTerms {
+        TenantTerms {
+            tenant: tenant.into(),
+            name: tenant.into(),
+            claims: claims.iter().map(|c| (*c).to_owned()).collect(),
+            account: tenant.into(),
+            zone: "UTC".into(),
+            currency: "USD".into(),
+            language: "en".into(),
+            from: Hour(from),
+        }
+    }
+
+    #[test]
+    fn a_claim_is_one_tenants_at_a_time() {
+        let mut tenants = Tenants::default();
+        tenants.set(terms("acme", &["acme", "acme-old"], 10));
+        assert!(tenants.check(&terms("other", &["acme-old"], 12)).is_err());
+        assert!(tenants.check(&terms("other", &["other"], 12)).is_ok());
+        tenants.set(terms("acme", &["acme"], 20));
+        assert!(tenants.check(&terms("other", &["acme-old"], 20)).is_ok());
+        assert!(tenants.check(&terms("other", &["acme-old"], 19)).is_err());
+    }
+
+    #[test]
+    fn terms_hold_from_their_hour_on() {
+        let mut tenants = Tenants::default();
+        tenants.set(terms("acme", &["a"], 10));
+        tenants.set(terms("acme", &["b"], 20));
+        let a = Owner::claim("a").unwrap();
+        assert!(tenants.tenant_of(&a, Hour(9)).is_none());
+        assert!(tenants.tenant_of(&a, Hour(19)).is_some());
+        assert!(tenants.tenant_of(&a, Hour(20)).is_none());
+        assert_eq!(tenants.owners_of("acme", Hour(25)), [Owner::claim("b").unwrap()]);
+    }
+
+    #[test]
+    fn a_label_named_like_a_reserved_owner_is_a_claim_like_any_other() {
+        let mut tenants = Tenants::default();
+        tenants.set(terms("acme", &["host"], 0));
+        assert!(tenants.tenant_of(&Owner::Host, Hour(5)).is_none());
+    }
+
+    #[test]
+    fn faults_say_what_is_allowed() {
+        let tenants = Tenants::default();
+        let mut wrong = terms("Acme Corp", &[], 0);
+        assert!(tenants.check(&wrong).unwrap_err().to_string().contains("a-z"));
+        wrong.tenant = "acme".into();
+        wrong.currency = "EURO".into();
+        assert!(tenants.check(&wrong).unwrap_err().to_string().contains("EURO"));
+    }
+}

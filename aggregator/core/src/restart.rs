@@ -1,0 +1,180 @@
+//! Coming back: registry and marks from their tables, cells from the log behind their floor (I5).
+
+use std::ops::ControlFlow;
+
+use tallyman_common::ids::NodeId;
+use tallyman_common::record::Record;
+use tallyman_common::time::WallMs;
+use tallyman_common::wire::{Frame, Header};
+
+use crate::ingest::Marks;
+use crate::log::{Entry, Fate, decode_decision, position_key, position_of};
+use crate::ports::{Read, StoreError, Table};
+use crate::registry::{Command, Decision, Registry};
+use crate::rollup::Rollup;
+use crate::rollup::cache::FoldError;
+use crate::rollup::fold::BatchPlace;
+
+pub(crate) fn meta_number(store: &dyn Read, key: &[u8]) -> Result<u64, StoreError> {
+    let Some(value) = store.get(Table::Meta, key)? else {
+        return Ok(0);
+    };
+    let bytes = value.try_into().map_err(|_| StoreError {
+        operation: "reading a position",
+        table: Table::Meta.name(),
+        reason: "not eight bytes".to_owned(),
+    })?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+/// The fold of all decisions.
+pub fn read_registry(store: &dyn Read) -> Result<Registry, FoldError> {
+    let (mut registry, mut fault) = (Registry::default(), None);
+    store.scan(
+        Table::Decisions,
+        &[],
+        &[u8::MAX; 10],
+        &mut |_, value| match decode_decision(value) {
+            Ok(decision) => {
+                registry.apply(&decision);
+                ControlFlow::Continue(())
+            }
+            Err(e) => {
+                fault = Some(e);
+                ControlFlow::Break(())
+            }
+        },
+    )?;
+    fault.map_or(Ok(registry), |e| Err(e.into()))
+}
+
+pub(crate) fn read_marks(store: &dyn Read) -> Result<Marks, FoldError> {
+    let (mut marks, mut fault) = (Marks::default(), None);
+    store.scan(Table::Marks, &[], &[u8::MAX; 17], &mut |key, value| {
+        let node = key.try_into().map(NodeId).expect("keys of this table are nodes");
+        fault = marks.load(node, value).err();
+        if fault.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    fault.map_or(Ok(marks), |e| Err(e.into()))
+}
+
+/// Folds every counted entry and every release above `floor`, in order of position (I5).
+pub fn replay(
+    store: &dyn Read,
+    registry: &Registry,
+    floor: u64,
+    now: WallMs,
+    rollup: &mut Rollup,
+) -> Result<(), FoldError> {
+    let releases = releases_above(store, floor)?;
+    let mut releases = releases.into_iter().peekable();
+    let mut fault = None;
+    store.scan(
+        Table::Log,
+        &position_key(floor + 1),
+        &[u8::MAX; 10],
+        &mut |key, value| {
+            let done = (|| -> Result<(), FoldError> {
+                let (position, entry) = (position_of(key)?, Entry::decode(value)?);
+                while let Some((at, held)) = releases.next_if(|(at, _)| *at < position) {
+                    fold_release(at, held, store, registry, now, rollup)?;
+                }
+                match entry.fate {
+                    Fate::Counted => fold_entry(position, &entry, registry, now, rollup, store),
+                    Fate::Held(_) => Ok(()),
+                }
+            })();
+            fault = done.err();
+            if fault.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    )?;
+    if let Some(e) = fault {
+        return Err(e);
+    }
+    releases.try_for_each(|(at, held)| fold_release(at, held, store, registry, now, rollup))
+}
+
+fn releases_above(store: &dyn Read, floor: u64) -> Result<Vec<(u64, u64)>, FoldError> {
+    let (mut releases, mut fault) = (Vec::new(), None);
+    store.scan(
+        Table::Decisions,
+        &position_key(floor + 1),
+        &[u8::MAX; 10],
+        &mut |_, value| match decode_decision(value) {
+            Ok(Decision {
+                position,
+                command: Command::ReleaseBatch { position: held, .. },
+                ..
+            }) => {
+                releases.push((position, held));
+                ControlFlow::Continue(())
+            }
+            Ok(_) => ControlFlow::Continue(()),
+            Err(e) => {
+                fault = Some(e);
+                ControlFlow::Break(())
+            }
+        },
+    )?;
+    fault.map_or(Ok(releases), |e| Err(e.into()))
+}
+
+fn fold_release(
+    at: u64,
+    held: u64,
+    store: &dyn Read,
+    registry: &Registry,
+    now: WallMs,
+    rollup: &mut Rollup,
+) -> Result<(), FoldError> {
+    let missing = || FoldError::Entry {
+        position: held,
+        reason: "released, but not in the log".into(),
+    };
+    let value = store.get(Table::Log, &position_key(held))?.ok_or_else(missing)?;
+    fold_entry(at, &Entry::decode(&value)?, registry, now, rollup, store)
+}
+
+pub(crate) fn fold_entry(
+    position: u64,
+    entry: &Entry,
+    registry: &Registry,
+    now: WallMs,
+    rollup: &mut Rollup,
+    store: &dyn Read,
+) -> Result<(), FoldError> {
+    let (header, records) = open_entry(position, entry, registry)?;
+    let group = registry.nodes.get(&header.node).map_or("", |n| n.group.as_str());
+    let place = BatchPlace::new(position, group, &header).ok_or_else(|| FoldError::Entry {
+        position,
+        reason: "its window lies before 1970".into(),
+    })?;
+    rollup.fold(&place, &records, now, store)
+}
+
+/// Header and records of an entry; its signature is checked again, so that a changed log is found.
+pub fn open_entry(
+    position: u64,
+    entry: &Entry,
+    registry: &Registry,
+) -> Result<(Header, Vec<Record>), FoldError> {
+    let fault = |reason: String| FoldError::Entry { position, reason };
+    let frame = Frame::parse(&entry.frame).map_err(|e| fault(e.to_string()))?;
+    let node = frame.header.node;
+    let key = registry.nodes.get(&node).map(|n| n.signing_key);
+    let key = key.ok_or_else(|| fault(format!("node {node} is not known")))?;
+    let verified = frame.verify(&key).map_err(|e| fault(e.to_string()))?;
+    let leaves = verified.open().map_err(|e| fault(e.to_string()))?;
+    Ok((
+        verified.header().clone(),
+        leaves.into_iter().map(|leaf| leaf.record).collect(),
+    ))
+}

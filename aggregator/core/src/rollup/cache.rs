@@ -1,0 +1,236 @@
+//! Cells of open hours in memory. Each value carries the position of the last entry in it, so that writing some of
+//! them now and some later is safe: a restart folds from the floor on and skips what a value contains already.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tallyman_common::codec::{self, CodecError};
+use tallyman_common::ids::{NodeId, Owner};
+use tallyman_common::record::Record;
+use tallyman_common::time::{Hour, WallMs};
+
+use super::cell::{NodeHour, OwnerHour, node_hour_key, owner_key};
+use super::fold::{BatchPlace, Overflow, fold_node, fold_record};
+use crate::limits::{CACHED_HOURS_MAX, FLUSH_AGE_MS, FLUSH_PER_COMMIT_MAX};
+use crate::ports::{Changes, Read, StoreError, Table};
+
+/// Why a fold stopped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A value in the store is not one of ours.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Impossible usage.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+    /// A batch in the log can't be read any more.
+    #[error("entry {position} of the log: {reason}")]
+    Entry {
+        /// Its position.
+        position: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Owner(Hour, Owner),
+    Node(Hour, NodeId),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Slot<T> {
+    value: T,
+    dirty: bool,
+}
+
+/// A changed value that waits to be written.
+#[derive(Debug, Clone)]
+struct Waiting {
+    /// First position that it has and the store lacks.
+    since: u64,
+    /// When that was.
+    at: WallMs,
+    key: Key,
+}
+
+/// The cells.
+#[derive(Debug, Clone, Default)]
+pub struct Rollup {
+    owners: BTreeMap<Hour, BTreeMap<Owner, Slot<OwnerHour>>>,
+    nodes: BTreeMap<(Hour, NodeId), Slot<NodeHour>>,
+    waiting: VecDeque<Waiting>,
+    cached: usize,
+}
+
+impl Rollup {
+    /// Adds a batch. Values that contain it already (a restart) stay as they are.
+    pub fn fold(
+        &mut self,
+        place: &BatchPlace<'_>,
+        records: &[Record],
+        now: WallMs,
+        store: &dyn Read,
+    ) -> Result<(), FoldError> {
+        for at in 0..place.pieces.len() {
+            let hour = place.pieces[at].hour;
+            for record in records {
+                self.fold_owner(hour, record, place, at, now, store)?;
+            }
+            self.fold_node(hour, place, at, now, store)?;
+        }
+        Ok(())
+    }
+
+    fn fold_owner(
+        &mut self,
+        hour: Hour,
+        record: &Record,
+        place: &BatchPlace<'_>,
+        at: usize,
+        now: WallMs,
+        store: &dyn Read,
+    ) -> Result<(), FoldError> {
+        let owners = self.owners.entry(hour).or_default();
+        if !owners.contains_key(&record.owner) {
+            let stored = store.get(Table::Cells, &owner_key(hour, &record.owner))?;
+            let value = stored.map_or_else(|| Ok(OwnerHour::default()), |v| OwnerHour::decode(&v))?;
+            owners.insert(record.owner.clone(), Slot { value, dirty: false });
+            self.cached += 1;
+        }
+        let slot = owners.get_mut(&record.owner).expect("put above");
+        if slot.value.upto >= place.position {
+            return Ok(());
+        }
+        fold_record(&mut slot.value, record, place, at)?;
+        if !std::mem::replace(&mut slot.dirty, true) {
+            let key = Key::Owner(hour, record.owner.clone());
+            self.waiting.push_back(Waiting {
+                since: place.position,
+                at: now,
+                key,
+            });
+        }
+        Ok(())
+    }
+
+    fn fold_node(
+        &mut self,
+        hour: Hour,
+        place: &BatchPlace<'_>,
+        at: usize,
+        now: WallMs,
+        store: &dyn Read,
+    ) -> Result<(), FoldError> {
+        let key = (hour, place.batch.0);
+        if !self.nodes.contains_key(&key) {
+            let stored = store.get(Table::NodeHours, &node_hour_key(hour, key.1))?;
+            let value = stored.map_or_else(|| Ok(NodeHour::default()), |v| NodeHour::decode(&v))?;
+            self.nodes.insert(key, Slot { value, dirty: false });
+            self.cached += 1;
+        }
+        let slot = self.nodes.get_mut(&key).expect("put above");
+        if slot.value.upto >= place.position {
+            return Ok(());
+        }
+        fold_node(&mut slot.value, place, at);
+        if !std::mem::replace(&mut slot.dirty, true) {
+            self.waiting.push_back(Waiting {
+                since: place.position,
+                at: now,
+                key: Key::Node(hour, key.1),
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts values that have waited long enough into a commit. `all` writes everything.
+    pub fn flush(&mut self, now: WallMs, all: bool, changes: &mut Changes) {
+        let mut room = if all { usize::MAX } else { FLUSH_PER_COMMIT_MAX };
+        while room > 0 {
+            let due = |w: &Waiting| all || now.0 >= w.at.0 + FLUSH_AGE_MS || now < w.at;
+            let Some(waiting) = self.waiting.pop_front_if(|w| due(w)) else {
+                break;
+            };
+            self.write(&waiting.key, changes);
+            room -= 1;
+        }
+        self.make_room();
+    }
+
+    fn write(&mut self, key: &Key, changes: &mut Changes) {
+        match key {
+            Key::Owner(hour, owner) => {
+                let slot = self
+                    .owners
+                    .get_mut(hour)
+                    .and_then(|o| o.get_mut(owner))
+                    .expect("waits, so is cached");
+                slot.dirty = false;
+                changes.put(Table::Cells, owner_key(*hour, owner), codec::encode(&slot.value));
+            }
+            Key::Node(hour, node) => {
+                let slot = self.nodes.get_mut(&(*hour, *node)).expect("waits, so is cached");
+                slot.dirty = false;
+                changes.put(
+                    Table::NodeHours,
+                    node_hour_key(*hour, *node),
+                    codec::encode(&slot.value),
+                );
+            }
+        }
+    }
+
+    /// The position up to which the store's cells contain everything, when the last entry is `last`.
+    pub fn floor(&self, last: u64) -> u64 {
+        self.waiting.front().map_or(last, |w| w.since - 1)
+    }
+
+    /// True when something waits to be written.
+    pub fn is_dirty(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Forgets clean values of the oldest hours while there are too many, and all but the newest three hours.
+    fn make_room(&mut self) {
+        while self.owners.len() > 3 || self.cached > CACHED_HOURS_MAX {
+            let Some((&oldest, owners)) = self.owners.iter_mut().next() else {
+                break;
+            };
+            let before = owners.len();
+            owners.retain(|_, slot| slot.dirty);
+            let kept = owners.len();
+            self.cached -= before - kept;
+            if kept > 0 {
+                break;
+            }
+            self.owners.remove(&oldest);
+            let cached = &mut self.cached;
+            self.nodes.retain(|(hour, _), slot| {
+                let keep = slot.dirty || *hour != oldest;
+                *cached -= usize::from(!keep);
+                keep
+            });
+        }
+    }
+
+    /// Every value in memory as it would be written, for comparisons.
+    pub fn values(&self) -> impl Iterator<Item = (Table, Vec<u8>, Vec<u8>)> {
+        let owners = self.owners.iter().flat_map(|(hour, owners)| {
+            owners
+                .iter()
+                .map(|(owner, slot)| (Table::Cells, owner_key(*hour, owner), codec::encode(&slot.value)))
+        });
+        let nodes = self.nodes.iter().map(|((hour, node), slot)| {
+            (
+                Table::NodeHours,
+                node_hour_key(*hour, *node),
+                codec::encode(&slot.value),
+            )
+        });
+        owners.chain(nodes)
+    }
+}

@@ -1,0 +1,287 @@
+//! What one owner used in one hour, and from which batches. Values of two tables; absolute, never merged.
+
+use bincode::{Decode, Encode};
+use tallyman_common::codec::{self, CodecError};
+use tallyman_common::ids::{IdError, NodeId, Owner, Seq, SpoolId};
+use tallyman_common::meter::Meter;
+use tallyman_common::record::State;
+use tallyman_common::time::{Hour, WallMs};
+
+/// Some rows were partial.
+pub const FLAG_PARTIAL: u8 = 1;
+/// Some rows were unmeasured.
+pub const FLAG_UNMEASURED: u8 = 2;
+/// Some usage was split at the hour's edge by time.
+pub const FLAG_SPREAD: u8 = 4;
+
+/// How a cell's value comes about.
+pub const KIND_SUM: u8 = 0;
+/// The largest level instead of a sum.
+pub const KIND_MAXIMUM: u8 = 1;
+
+/// One meter's value.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Cell {
+    /// Group of the nodes.
+    pub group: String,
+    /// What.
+    pub meter: Meter,
+    /// Dimensions, sorted.
+    pub dims: Vec<(String, String)>,
+    /// [`KIND_SUM`] or [`KIND_MAXIMUM`].
+    pub kind: u8,
+    /// Sum in base units, or the largest level.
+    pub value: u128,
+    /// Covered time of all series, milliseconds.
+    pub covered_ms: u64,
+    /// Bits: [`FLAG_PARTIAL`], [`FLAG_UNMEASURED`], [`FLAG_SPREAD`].
+    pub flags: u8,
+    /// Bit n: cause n occurred.
+    pub causes: u32,
+}
+
+/// A hole that a node knows, put on the wall clock.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct HoleNote {
+    /// On which node.
+    pub node: NodeId,
+    /// Which meter; 0 for all.
+    pub meter: u16,
+    /// Number of the cause.
+    pub cause: u8,
+    /// Start.
+    pub start: WallMs,
+    /// End.
+    pub end: WallMs,
+    /// Which workload; empty for all.
+    pub workload: String,
+}
+
+/// Which batches of one node have rows of the owner in the hour.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Trace {
+    /// The node.
+    pub node: NodeId,
+    /// Bit n: minute n is in some batch.
+    pub minutes: u64,
+    /// Batches by spool, closed ranges in order of arrival.
+    pub batches: Vec<(SpoolId, Seq, Seq)>,
+}
+
+/// Everything of one owner in one hour.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct OwnerHour {
+    /// Position of the last entry in here.
+    pub upto: u64,
+    /// Cells, sorted by (group, meter, kind, dims).
+    pub cells: Vec<Cell>,
+    /// Nodes, sorted.
+    pub traces: Vec<Trace>,
+    /// Holes, in order of arrival, up to a limit.
+    pub holes: Vec<HoleNote>,
+    /// Holes beyond the limit.
+    pub more_holes: u64,
+}
+
+/// One node's hour.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct NodeHour {
+    /// Position of the last entry in here.
+    pub upto: u64,
+    /// Bit n: minute n is in some batch.
+    pub minutes: u64,
+    /// Batches that touch the hour.
+    pub batches: u64,
+    /// Ends of windows behind which the agent stopped in order.
+    pub stops: Vec<WallMs>,
+}
+
+impl Cell {
+    fn key(&self) -> (&str, Meter, u8, &[(String, String)]) {
+        (&self.group, self.meter, self.kind, &self.dims)
+    }
+}
+
+/// What is added to a cell.
+#[derive(Debug, Clone, Copy)]
+pub struct Addition {
+    /// Usage or level.
+    pub value: u128,
+    /// Covered time, milliseconds.
+    pub covered_ms: u64,
+    /// State of the row.
+    pub state: State,
+    /// Split at the hour's edge.
+    pub spread: bool,
+}
+
+impl OwnerHour {
+    /// The cell of a key, made at zero if it is new.
+    pub fn cell_mut(&mut self, group: &str, meter: Meter, kind: u8, dims: &[(String, String)]) -> &mut Cell {
+        let at = match self
+            .cells
+            .binary_search_by(|c| c.key().cmp(&(group, meter, kind, dims)))
+        {
+            Ok(at) => at,
+            Err(at) => {
+                let (group, dims) = (group.to_owned(), dims.to_vec());
+                let cell = Cell {
+                    group,
+                    meter,
+                    dims,
+                    kind,
+                    value: 0,
+                    covered_ms: 0,
+                    flags: 0,
+                    causes: 0,
+                };
+                self.cells.insert(at, cell);
+                at
+            }
+        };
+        &mut self.cells[at]
+    }
+
+    /// Notes that a batch of a node has rows in these minutes.
+    pub fn trace(&mut self, node: NodeId, spool: SpoolId, seq: Seq, minutes: u64) {
+        let at = match self.traces.binary_search_by_key(&node, |t| t.node) {
+            Ok(at) => at,
+            Err(at) => {
+                self.traces.insert(
+                    at,
+                    Trace {
+                        node,
+                        minutes: 0,
+                        batches: Vec::new(),
+                    },
+                );
+                at
+            }
+        };
+        let trace = &mut self.traces[at];
+        trace.minutes |= minutes;
+        match trace.batches.last_mut() {
+            Some((s, _, last)) if *s == spool && (*last == seq || *last + 1 == seq) => *last = seq,
+            _ => trace.batches.push((spool, seq, seq)),
+        }
+    }
+
+    /// The value of a sum over all groups and dimensions.
+    pub fn sum(&self, meter: Meter) -> Option<u128> {
+        let cells = self
+            .cells
+            .iter()
+            .filter(|c| c.meter == meter && c.kind == KIND_SUM);
+        cells.map(|c| c.value).try_fold(0u128, u128::checked_add)
+    }
+}
+
+impl Cell {
+    /// Adds a row; `None` if the sum would not fit, which no honest usage reaches.
+    pub fn add(&mut self, addition: Addition) -> Option<()> {
+        self.value = match self.kind {
+            KIND_MAXIMUM => self.value.max(addition.value),
+            _ => self.value.checked_add(addition.value)?,
+        };
+        self.covered_ms = self.covered_ms.checked_add(addition.covered_ms)?;
+        let (flag, cause) = match addition.state {
+            State::Measured => (0, 0),
+            State::Partial(cause) => (FLAG_PARTIAL, 1 << cause.number()),
+            State::Unmeasured(cause) => (FLAG_UNMEASURED, 1 << cause.number()),
+        };
+        self.flags |= flag | if addition.spread { FLAG_SPREAD } else { 0 };
+        self.causes |= cause;
+        Some(())
+    }
+}
+
+/// Key of an owner's hour: hour ‖ owner kind ‖ owner name, big-endian; hours are dropped whole when they are old.
+pub fn owner_key(hour: Hour, owner: &Owner) -> Vec<u8> {
+    [
+        &hour.0.to_be_bytes()[..],
+        &[owner.kind()],
+        owner.name().as_bytes(),
+    ]
+    .concat()
+}
+
+/// Hour and owner of a key.
+pub fn owner_of_key(key: &[u8]) -> Result<(Hour, Owner), CodecError> {
+    let malformed = |reason: String| CodecError::Malformed {
+        what: "cell key",
+        reason,
+    };
+    let Some((hour, rest)) = key.split_at_checked(4) else {
+        return Err(malformed("too short".into()));
+    };
+    let Some((kind, name)) = rest.split_first() else {
+        return Err(malformed("without an owner".into()));
+    };
+    let name = std::str::from_utf8(name).map_err(|e| malformed(e.to_string()))?;
+    let owner = Owner::from_parts(*kind, name).map_err(|e: IdError| malformed(e.to_string()))?;
+    Ok((
+        Hour(u32::from_be_bytes(hour.try_into().expect("four bytes"))),
+        owner,
+    ))
+}
+
+/// Key of a node's hour: hour ‖ node.
+pub fn node_hour_key(hour: Hour, node: NodeId) -> Vec<u8> {
+    [&hour.0.to_be_bytes()[..], &node.0].concat()
+}
+
+impl OwnerHour {
+    /// The value of its bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode("owner hour", bytes)
+    }
+}
+
+impl NodeHour {
+    /// The value of its bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode("node hour", bytes)
+    }
+}
+
+/// Bits of the minutes of `hour` that `[from, to)` touches.
+pub fn minute_bits(hour: Hour, from: WallMs, to: WallMs) -> u64 {
+    let (from, to) = (from.max(hour.start()), to.min(hour.end()));
+    if from >= to {
+        return 0;
+    }
+    let (first, last) = (from.minute_of_hour(), WallMs(to.0 - 1).minute_of_hour());
+    let below = |n: u32| (1u64 << n) - 1;
+    below(last + 1) & !below(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minutes_of_windows() {
+        let hour = Hour(100);
+        let at = |minute: u64, s: u64| WallMs(hour.start().0 + minute * 60_000 + s * 1_000);
+        assert_eq!(minute_bits(hour, at(0, 0), at(1, 0)), 1);
+        assert_eq!(minute_bits(hour, at(0, 30), at(2, 1)), 0b111);
+        assert_eq!(minute_bits(hour, WallMs(0), hour.end()), (1 << 60) - 1);
+        assert_eq!(minute_bits(hour, hour.end(), hour.end()), 0);
+    }
+
+    #[test]
+    fn keys_come_back() {
+        let owner = Owner::claim("华东").unwrap();
+        assert_eq!(owner_of_key(&owner_key(Hour(9), &owner)), Ok((Hour(9), owner)));
+    }
+
+    #[test]
+    fn neighbouring_batches_are_one_range() {
+        let (node, spool) = (NodeId([1; 16]), SpoolId([2; 16]));
+        let mut hour = OwnerHour::default();
+        for seq in [5, 6, 7, 9, 10] {
+            hour.trace(node, spool, seq, 1);
+        }
+        assert_eq!(hour.traces[0].batches, [(spool, 5, 7), (spool, 9, 10)]);
+    }
+}

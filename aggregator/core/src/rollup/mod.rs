@@ -1,0 +1,11 @@
+//! Batches summed up by hour: a pure fold of the log (I5). Knows no prices, no tenants and no clock.
+
+/// Cells of open hours in memory, written with the position they contain.
+pub mod cache;
+/// What one owner used in one hour, and from which batches.
+pub mod cell;
+/// Adding one batch.
+pub mod fold;
+
+pub use cache::Rollup;
+pub use cell::{Cell, HoleNote, NodeHour, OwnerHour, Trace};
