@@ -1,0 +1,42 @@
+//! The agent's core: from the bytes of kernel files to signed batches in flight. Pure, single-threaded,
+//! deterministic: clocks, chance, disk and network come in as arguments, messages or the one port.
+//!
+//! Read in the order of the path: `sources → windows → spool → ship`, then [`agent`], which puts them together.
+//! Nothing here knows what usage costs or what the aggregator does with it.
+
+// Declared in reading order, a comment each, so that the order is kept.
+/// Bytes of kernel files in, plain values out.
+pub mod sources;
+/// Who owns a workload.
+pub mod mapping;
+/// From values to readings per owner and window.
+pub mod windows;
+/// Frames and checkpoints on disk.
+pub mod spool;
+/// Which batch goes when.
+pub mod ship;
+/// The composer.
+pub mod agent;
+/// What goes in and out.
+pub mod event;
+/// The figures of `status`.
+pub mod status;
+/// What an operator is told.
+pub mod notice;
+/// The disk port and the witness of durability.
+pub mod ports;
+/// Every named maximum.
+pub mod limits;
+/// What survives a restart.
+pub mod checkpoint;
+
+pub use agent::{Agent, OpenError};
+pub use event::{
+    AgentConfig, ClosedWindow, Description, Effects, Event, Fresh, Hardware, Identity, NetEvent, NetworkSeen, Now,
+    Outgoing, ReadFault, Slot, SourceKind, Sweep, Tree, Trees, WorkloadSeen,
+};
+pub use mapping::Mapping;
+pub use notice::{Level, Notice};
+pub use ports::{Disk, DiskError, Durable, Listed};
+pub use sources::FileKind;
+pub use status::Status;
