@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 
 // The newc archive that the kernel unpacks as its first file system.
 mod cpio;
+// Debian's systemd inside the machine.
+mod systemd;
 
 use cpio::Archive;
 
