@@ -1,1 +1,8 @@
-//! Views.
+//! Answers to questions, as plain data: pure reads over one snapshot. No arithmetic on amounts, no writes.
+
+/// Nodes, claims without a tenant, held batches.
+pub mod operator;
+/// Instants and periods as text.
+pub mod text;
+/// Usage of a tenant: now, by time, by period.
+pub mod usage;

@@ -1,0 +1,192 @@
+//! What one tenant used in one hour: its owners' cells, joined by the registry when asked (a correction touches no
+//! cell), and what could not be measured.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tallyman_common::ids::Owner;
+use tallyman_common::meter::Meter;
+use tallyman_common::record::{Cause, Dims};
+use tallyman_common::time::Hour;
+
+use crate::ports::{Read, Table};
+use crate::rating::{MeterSum, hour_text};
+use crate::registry::Registry;
+use crate::rollup::cache::FoldError;
+use crate::rollup::cell::{FLAG_UNMEASURED, KIND_MAXIMUM, KIND_SUM, OwnerHour, owner_key};
+
+/// A sum of one meter and dimensions over a tenant's owners and groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    /// What.
+    pub meter: Meter,
+    /// Dimensions.
+    pub dims: Dims,
+    /// Sum in base units.
+    pub value: u128,
+}
+
+/// A tenant's hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantHour {
+    /// The hour.
+    pub hour: Hour,
+    /// The owners that meant the tenant then, with their values.
+    pub owners: Vec<(Owner, OwnerHour)>,
+    sums: Vec<Sum>,
+}
+
+/// Something that was not, or not wholly, measured.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Unmeasured {
+    /// Meter, or `all`.
+    pub meter: String,
+    /// `partial` or `unmeasured`.
+    pub state: &'static str,
+    /// Why, in words.
+    pub cause: &'static str,
+    /// Hours that it touches.
+    pub hours: u64,
+    /// First of them.
+    pub first_hour: String,
+}
+
+/// Reads a tenant's hour.
+pub fn tenant_hour(
+    store: &dyn Read,
+    registry: &Registry,
+    tenant: &str,
+    hour: Hour,
+) -> Result<TenantHour, FoldError> {
+    owners_hour(store, registry.tenants.owners_of(tenant, hour), hour)
+}
+
+/// Reads the hour of some owners together.
+pub fn owners_hour(store: &dyn Read, owners: Vec<Owner>, hour: Hour) -> Result<TenantHour, FoldError> {
+    let mut found = Vec::new();
+    for owner in owners {
+        if let Some(bytes) = store.get(Table::Cells, &owner_key(hour, &owner))? {
+            found.push((owner, OwnerHour::decode(&bytes)?));
+        }
+    }
+    let sums = sum_up(&found)?;
+    Ok(TenantHour {
+        hour,
+        owners: found,
+        sums,
+    })
+}
+
+fn sum_up(owners: &[(Owner, OwnerHour)]) -> Result<Vec<Sum>, FoldError> {
+    let mut sums: BTreeMap<(Meter, Dims), u128> = BTreeMap::new();
+    for (owner, value) in owners {
+        for cell in value.cells.iter().filter(|c| c.kind == KIND_SUM) {
+            let dims: Dims = cell.dims.iter().cloned().collect();
+            let sum = sums.entry((cell.meter, dims)).or_insert(0);
+            let reason = || {
+                format!(
+                    "the sum of {} of `{owner}` does not fit into 128 bits",
+                    cell.meter.label()
+                )
+            };
+            *sum = sum.checked_add(cell.value).ok_or_else(|| FoldError::Entry {
+                position: value.upto,
+                reason: reason(),
+            })?;
+        }
+    }
+    Ok(sums
+        .into_iter()
+        .map(|((meter, dims), value)| Sum { meter, dims, value })
+        .collect())
+}
+
+impl TenantHour {
+    /// True when no owner of the tenant has anything in the hour.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
+    /// Sums for rating.
+    pub fn sums(&self) -> Vec<MeterSum<'_>> {
+        self.sums
+            .iter()
+            .map(|s| MeterSum {
+                meter: s.meter,
+                dims: &s.dims,
+                sum: s.value,
+            })
+            .collect()
+    }
+
+    /// Sums by meter and dimensions.
+    pub fn by_meter(&self) -> &[Sum] {
+        &self.sums
+    }
+
+    /// Largest levels by meter and dimensions.
+    pub fn peaks(&self) -> BTreeMap<(Meter, Dims), u128> {
+        let mut peaks = BTreeMap::new();
+        for cell in self
+            .owners
+            .iter()
+            .flat_map(|(_, v)| &v.cells)
+            .filter(|c| c.kind == KIND_MAXIMUM)
+        {
+            let peak = peaks
+                .entry((cell.meter, cell.dims.iter().cloned().collect()))
+                .or_insert(0);
+            *peak = cell.value.max(*peak);
+        }
+        peaks
+    }
+}
+
+/// What nodes could not measure in these hours, by meter and cause.
+pub fn unmeasured(hours: &[TenantHour]) -> Vec<Unmeasured> {
+    let mut found: BTreeMap<(String, &'static str, &'static str), (u64, Hour)> = BTreeMap::new();
+    for hour in hours {
+        for key in faults_of(hour) {
+            found.entry(key).or_insert((0, hour.hour)).0 += 1;
+        }
+    }
+    found
+        .into_iter()
+        .map(|((meter, state, cause), (hours, first))| Unmeasured {
+            meter,
+            state,
+            cause,
+            hours,
+            first_hour: hour_text(first),
+        })
+        .collect()
+}
+
+fn faults_of(hour: &TenantHour) -> Vec<(String, &'static str, &'static str)> {
+    let mut faults = Vec::new();
+    for (_, value) in &hour.owners {
+        for cell in value.cells.iter().filter(|c| c.causes != 0) {
+            let state = if cell.flags & FLAG_UNMEASURED != 0 {
+                "unmeasured"
+            } else {
+                "partial"
+            };
+            let causes = Cause::ALL
+                .into_iter()
+                .filter(|c| cell.causes & (1 << c.number()) != 0);
+            faults.extend(causes.map(|c| (cell.meter.label(), state, c.text())));
+        }
+        for hole in &value.holes {
+            let meter = if hole.meter == 0 {
+                "all".to_owned()
+            } else {
+                Meter(hole.meter).label()
+            };
+            let cause = Cause::from_number(hole.cause).map_or("unknown cause", Cause::text);
+            faults.push((meter, "unmeasured", cause));
+        }
+    }
+    faults.sort();
+    faults.dedup();
+    faults
+}
