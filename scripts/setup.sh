@@ -32,7 +32,8 @@ ci_packages=(
 # A real Docker Engine, for containers are metered end to end. One from elsewhere stays (docker.io would fight it), and
 # NO_DOCKER=1 keeps it off the machine; without an engine its tests say that they were skipped.
 if [ -z "${NO_DOCKER:-}" ] && ! command -v dockerd >/dev/null && ! docker info >/dev/null 2>&1; then
-  test_packages+=(docker.io)
+  # Where the kernel has AppArmor the engine starts no container without its parser.
+  test_packages+=(docker.io apparmor)
 fi
 
 what=${1:-build}
