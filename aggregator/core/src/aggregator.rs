@@ -13,7 +13,7 @@ use tallyman_common::message::{Ack, Hello, Nack, Welcome};
 use tallyman_common::time::WallMs;
 use tallyman_common::wire::{self, Frame, Header};
 
-use crate::ingest::{Checked, Marks, Reason};
+use crate::ingest::{Checked, Mark, Marks, Reason};
 use crate::limits::FUTURE_MS_MAX;
 use crate::log::{
     Entry, Fate, HeldNote, Kept, encode_decision, header_key, header_prefix, position_key, prefix_end,
@@ -380,11 +380,8 @@ impl Aggregator {
     }
 
     fn welcome(&self, now: WallMs, hello: &Hello, store: &dyn Read) -> Result<Welcome, FoldError> {
-        let mark = self
-            .marks
-            .node(hello.node)
-            .map(|m| m.mark(hello.spool, 0))
-            .unwrap_or_else(Default::default);
+        let known = self.marks.node(hello.node);
+        let mark = known.map_or_else(Mark::default, |m| m.mark(hello.spool, 0));
         Ok(Welcome {
             store: self.store_id,
             version: wire::VERSION,
@@ -417,7 +414,7 @@ impl Aggregator {
             ControlFlow::Continue(())
         })?;
         all.sort_by_key(|k| (k.fate, k.position));
-        Ok(all.first().map(|k| k.digest).unwrap_or_else(Digest::default))
+        Ok(all.first().map_or(Digest([0; 32]), |k| k.digest))
     }
 
     fn apply(
@@ -537,3 +534,7 @@ fn nack(header: &Header, reason: Reason, detail: &str) -> Answer {
         reason,
     )
 }
+
+#[cfg(test)]
+#[path = "aggregator_tests.rs"]
+mod tests;

@@ -16,6 +16,8 @@ pub mod ingest;
 pub mod limits;
 /// The one log of batches and decisions.
 pub mod log;
+/// A store in memory.
+pub mod memory;
 /// The durable port.
 pub mod ports;
 /// Sums of base units in, exact amounts out.

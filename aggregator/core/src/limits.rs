@@ -19,6 +19,8 @@ pub const CACHED_HOURS_MAX: usize = 1_000_000;
 pub const CACHE_AGE_MS: u64 = 2 * HOUR_MS;
 /// Holes kept by name in one owner's hour; the rest is counted.
 pub const HOLES_PER_HOUR_MAX: usize = 64;
+/// How long after its end an hour is sealed, milliseconds; with its last hour a month is final.
+pub const SEAL_GRACE_MS: u64 = 72 * HOUR_MS;
 /// Renewal requests whose clock is further off than this are refused, milliseconds.
 pub const RENEWAL_SKEW_MS_MAX: u64 = 300_000;
 

@@ -15,6 +15,8 @@ use tallyman_common::ids::{Digest, NodeId};
 use tallyman_common::sign::PublicKey;
 use tallyman_common::time::{Hour, WallMs};
 
+use crate::limits::SEAL_GRACE_MS;
+use crate::rating::calendar::CalendarError;
 use crate::rating::{BookVersions, PriceBook};
 pub use command::{Command, Decision, Rejected, Scope, TenantTerms};
 pub use tenants::Tenants;
@@ -130,7 +132,7 @@ impl Registry {
             } => self.check_enrol(token, node, signing_key, now),
             Command::RetireNode { node } | Command::RevokeNode { node } => self.check_end(node),
             Command::SetTenant(terms) => self.tenants.check(terms),
-            Command::AddPriceBook { text, from } => self.check_book(text, *from),
+            Command::AddPriceBook { text, from } => self.check_book(text, *from, now),
             Command::ReleaseBatch { position, .. } | Command::DiscardBatch { position, .. } => {
                 match self.held.get(position) {
                     Some(_) => Err(Rejected::NotNow(format!(
@@ -299,7 +301,7 @@ impl Registry {
         });
     }
 
-    fn check_book(&self, text: &str, from: Hour) -> Result<(), Rejected> {
+    fn check_book(&self, text: &str, from: Hour, now: WallMs) -> Result<(), Rejected> {
         let book = PriceBook::parse(text).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Rejected::Invalid(format!("the price book has faults:\n{}", lines.join("\n")))
@@ -309,6 +311,23 @@ impl Registry {
             return Err(Rejected::NotNow(
                 "this price book is in force from that hour already".into(),
             ));
+        }
+        let calendar = |e: CalendarError| Rejected::Invalid(e.to_string());
+        let month = book.time_zone().month_of(from).map_err(calendar)?;
+        let hours = book.time_zone().month_hours(month).map_err(calendar)?;
+        if hours.end.start().0 + SEAL_GRACE_MS <= now.0 {
+            return Err(Rejected::NotNow(format!(
+                "month {month} is final: prices in it stay as they are"
+            )));
+        }
+        let earlier = self.books_of(book.currency().code());
+        let earlier = earlier.as_ref().and_then(|v| v.at(from));
+        let reasons = earlier.map_or_else(Vec::new, |e| book.needs_new_month_after(e));
+        if hours.start != from && !reasons.is_empty() {
+            return Err(Rejected::NotNow(format!(
+                "only from a month's edge on, because {}",
+                reasons.join(", ")
+            )));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Cells of open hours in memory. Each value carries the position of the last entry in it, so that writing some of
 //! them now and some later is safe: a restart folds from the floor on and skips what a value contains already.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use tallyman_common::codec::{self, CodecError};
@@ -76,32 +77,35 @@ impl Rollup {
         store: &dyn Read,
     ) -> Result<(), FoldError> {
         for at in 0..place.pieces.len() {
-            let hour = place.pieces[at].hour;
             for record in records {
-                self.fold_owner(hour, record, place, at, now, store)?;
+                self.fold_owner(record, place, at, now, store)?;
             }
-            self.fold_node(hour, place, at, now, store)?;
+            self.fold_node(place, at, now, store)?;
         }
         Ok(())
     }
 
     fn fold_owner(
         &mut self,
-        hour: Hour,
         record: &Record,
         place: &BatchPlace<'_>,
         at: usize,
         now: WallMs,
         store: &dyn Read,
     ) -> Result<(), FoldError> {
+        let hour = place.pieces[at].hour;
         let owners = self.owners.entry(hour).or_default();
-        if !owners.contains_key(&record.owner) {
-            let stored = store.get(Table::Cells, &owner_key(hour, &record.owner))?;
-            let value = stored.map_or_else(|| Ok(OwnerHour::default()), |v| OwnerHour::decode(&v))?;
-            owners.insert(record.owner.clone(), Slot { value, dirty: false });
-            self.cached += 1;
-        }
-        let slot = owners.get_mut(&record.owner).expect("put above");
+        let slot = match owners.get_mut(&record.owner) {
+            Some(slot) => slot,
+            None => {
+                let stored = store.get(Table::Cells, &owner_key(hour, &record.owner))?;
+                let value = stored.map_or_else(|| Ok(OwnerHour::default()), |v| OwnerHour::decode(&v))?;
+                self.cached += 1;
+                owners
+                    .entry(record.owner.clone())
+                    .or_insert(Slot { value, dirty: false })
+            }
+        };
         if slot.value.upto >= place.position {
             return Ok(());
         }
@@ -119,29 +123,31 @@ impl Rollup {
 
     fn fold_node(
         &mut self,
-        hour: Hour,
         place: &BatchPlace<'_>,
         at: usize,
         now: WallMs,
         store: &dyn Read,
     ) -> Result<(), FoldError> {
-        let key = (hour, place.batch.0);
-        if !self.nodes.contains_key(&key) {
-            let stored = store.get(Table::NodeHours, &node_hour_key(hour, key.1))?;
-            let value = stored.map_or_else(|| Ok(NodeHour::default()), |v| NodeHour::decode(&v))?;
-            self.nodes.insert(key, Slot { value, dirty: false });
-            self.cached += 1;
-        }
-        let slot = self.nodes.get_mut(&key).expect("put above");
+        let key = (place.pieces[at].hour, place.batch.0);
+        let slot = match self.nodes.entry(key) {
+            Entry::Occupied(slot) => slot.into_mut(),
+            Entry::Vacant(vacant) => {
+                let stored = store.get(Table::NodeHours, &node_hour_key(key.0, key.1))?;
+                let value = stored.map_or_else(|| Ok(NodeHour::default()), |v| NodeHour::decode(&v))?;
+                self.cached += 1;
+                vacant.insert(Slot { value, dirty: false })
+            }
+        };
         if slot.value.upto >= place.position {
             return Ok(());
         }
         fold_node(&mut slot.value, place, at);
         if !std::mem::replace(&mut slot.dirty, true) {
+            let key = Key::Node(key.0, key.1);
             self.waiting.push_back(Waiting {
                 since: place.position,
                 at: now,
-                key: Key::Node(hour, key.1),
+                key,
             });
         }
         Ok(())
