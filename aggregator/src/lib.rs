@@ -1,1 +1,20 @@
-//! skeleton
+//! The aggregator's shell: the world around the pure core. Sockets, files, keys, clock, threads, commands and pages
+//! live here; what a batch or a bill means does not.
+
+// In reading order: what a request meets first, then what carries it, then the program.
+/// What everything outside the writer holds of it.
+pub mod handle;
+/// The API over HTTP.
+pub mod http;
+/// The outside world: clock, store, keys, sockets.
+pub mod io;
+/// Every maximum.
+pub mod limits;
+/// The newest live view of each node.
+pub mod live;
+/// Counters for Prometheus.
+pub mod metrics;
+/// Secrets that are shown once.
+pub mod tokens;
+/// The one thread that changes anything.
+pub mod writer;

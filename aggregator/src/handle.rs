@@ -1,0 +1,290 @@
+//! What everything outside the writer holds of it: requests go in, snapshots and the newest registry come out.
+//!
+//! Reads are pure and over one snapshot of the store; they never enter the writer (I6).
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::Serialize;
+use tallyman_aggregator_core::aggregator::{Answer, Counters};
+use tallyman_aggregator_core::bills::Books;
+use tallyman_aggregator_core::ingest::{Checked, Marks};
+use tallyman_aggregator_core::log::{decode_decision, position_key};
+use tallyman_aggregator_core::ports::{Read, StoreError, Table};
+use tallyman_aggregator_core::registry::{Command, Registry, Rejected};
+use tallyman_aggregator_core::rollup::cache::FoldError;
+use tallyman_common::ids::{NodeId, StoreId};
+use tallyman_common::message::{Hello, Welcome};
+use tallyman_common::time::WallMs;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::io::clock;
+use crate::io::rocks::RocksReader;
+use crate::live::LiveBoard;
+use crate::metrics::Metrics;
+use crate::writer::Request;
+
+/// Why nothing was answered.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unavailable {
+    /// The writer has stopped, or is stopping.
+    #[error("the aggregator is stopping")]
+    Stopping,
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] FoldError),
+}
+
+impl From<StoreError> for Unavailable {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommandError {
+    /// It has no effect, for this reason.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// Nobody could make it now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Where the aggregator stands.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Status {
+    /// Identity of the data folder.
+    pub store_id: StoreId,
+    /// Position of the newest entry.
+    pub position: u64,
+    /// Since the start.
+    #[serde(skip)]
+    pub counters: Counters,
+    /// Cells wait to be written.
+    pub dirty: bool,
+    /// When the process started.
+    pub started: WallMs,
+    /// Open connections of nodes.
+    pub connections: i64,
+}
+
+/// What the writer made known with its last commit.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) position: u64,
+    pub(crate) counters: Counters,
+    pub(crate) dirty: bool,
+}
+
+/// What writer and readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) published: RwLock<Published>,
+    /// The newest registry, for those who must act when it changes.
+    pub(crate) registry: watch::Sender<Arc<Registry>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) live: LiveBoard,
+    pub(crate) store_id: StoreId,
+    pub(crate) started: WallMs,
+}
+
+/// A handle to the running aggregator; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) reader: RocksReader,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Who is who, as of the last commit.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.published().registry
+    }
+
+    /// Resolves whenever the registry has changed.
+    pub fn registry_changes(&self) -> watch::Receiver<Arc<Registry>> {
+        self.shared.registry.subscribe()
+    }
+
+    /// Where the aggregator stands.
+    pub fn status(&self) -> Status {
+        let published = self.published();
+        Status {
+            store_id: self.shared.store_id,
+            position: published.position,
+            counters: published.counters,
+            dirty: published.dirty,
+            started: self.shared.started,
+            connections: self.shared.metrics.connections.get(),
+        }
+    }
+
+    /// Now, by the wall clock.
+    pub fn now(&self) -> WallMs {
+        clock::now()
+    }
+
+    /// Live views.
+    pub fn live(&self) -> &LiveBoard {
+        &self.shared.live
+    }
+
+    /// Counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Asks over one snapshot, on a thread for blocking work.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(Books<'_>) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let handle = self.clone();
+        let asked = tokio::task::spawn_blocking(move || handle.read_here(ask));
+        asked.await.map_err(|_| Unavailable::Stopping)?
+    }
+
+    /// Asks over one snapshot, on this thread.
+    pub fn read_here<T>(&self, ask: impl FnOnce(Books<'_>) -> T) -> Result<T, Unavailable> {
+        // In this order: the registry is then never newer than the snapshot, and what it lacks stands in the snapshot.
+        let Published {
+            registry, position, ..
+        } = self.published();
+        let answer = self
+            .reader
+            .with_snapshot(|store| with_books(store, registry, position, ask));
+        answer.unwrap_or(Err(Unavailable::Stopping))
+    }
+
+    /// Makes a change; answered with its position once it is durable.
+    pub async fn command(
+        &self,
+        actor: String,
+        source: String,
+        command: Command,
+    ) -> Result<u64, CommandError> {
+        let ask = |reply| Request::Command {
+            actor,
+            source,
+            command,
+            reply,
+        };
+        match self.ask(ask).await? {
+            Answer::Applied(position) => Ok(position),
+            Answer::Rejected(rejected) => Err(rejected.into()),
+            other => unreachable!("a command is applied or rejected, not {other:?}"),
+        }
+    }
+
+    /// Hands a checked batch to the writer; answered once it is durable.
+    pub async fn batch(&self, checked: Box<Checked>) -> Result<Answer, Unavailable> {
+        self.ask(|reply| Request::Batch(checked, reply)).await
+    }
+
+    /// Where an agent's spool stands here.
+    pub async fn hello(&self, hello: Hello) -> Result<Welcome, Unavailable> {
+        match self.ask(|reply| Request::Hello(hello, reply)).await? {
+            Answer::Welcome(welcome) => Ok(welcome),
+            other => unreachable!("a hello is answered with a welcome, not {other:?}"),
+        }
+    }
+
+    /// Resolves when the writer has answered: it is alive.
+    pub async fn ping(&self) -> Result<(), Unavailable> {
+        self.ask(Request::Ping).await
+    }
+
+    /// Writes everything, then makes a copy of the store in `path` that shares its files.
+    pub async fn checkpoint(&self, path: std::path::PathBuf) -> Result<(), Unavailable> {
+        let done = self.ask(|reply| Request::Checkpoint(path, reply)).await?;
+        done.map_err(Unavailable::from)
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.send(request(reply)).await;
+        sent.map_err(|_| Unavailable::Stopping)?;
+        answer.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    fn published(&self) -> Published {
+        // Replaced in one step: what a panicked thread left is whole.
+        self.shared
+            .published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Books over a snapshot that is at least as new as `registry`, which is of `position`.
+pub(crate) fn with_books<T>(
+    store: &dyn Read,
+    registry: Arc<Registry>,
+    position: u64,
+    ask: impl FnOnce(Books<'_>) -> T,
+) -> Result<T, Unavailable> {
+    let registry = catch_up(store, registry, position)?;
+    let marks = read_marks(store)?;
+    Ok(ask(Books {
+        store,
+        registry: &registry,
+        marks: &marks,
+        position: read_position(store)?,
+        now: clock::now(),
+    }))
+}
+
+/// Adds the decisions that the snapshot has and the registry lacks.
+fn catch_up(
+    store: &dyn Read,
+    mut registry: Arc<Registry>,
+    position: u64,
+) -> Result<Arc<Registry>, FoldError> {
+    let mut lacking = Vec::new();
+    store.scan(
+        Table::Decisions,
+        &position_key(position + 1),
+        &[],
+        &mut |_, value| {
+            lacking.push(decode_decision(value));
+            std::ops::ControlFlow::Continue(())
+        },
+    )?;
+    for decision in lacking {
+        Arc::make_mut(&mut registry).apply(&decision?);
+    }
+    Ok(registry)
+}
+
+fn read_marks(store: &dyn Read) -> Result<Marks, FoldError> {
+    let mut found = Vec::new();
+    store.scan(Table::Marks, &[], &[], &mut |key, value| {
+        found.push((key.to_vec(), value.to_vec()));
+        std::ops::ControlFlow::Continue(())
+    })?;
+    let mut marks = Marks::default();
+    for (key, value) in found {
+        let node = key.try_into().map(NodeId).expect("keys of this table are nodes");
+        marks.load(node, &value)?;
+    }
+    Ok(marks)
+}
+
+/// Key of the newest position in the table of single values (docs/FORMATS.md).
+const LAST_POSITION: &[u8] = b"last-position";
+
+fn read_position(store: &dyn Read) -> Result<u64, StoreError> {
+    let malformed = |_| StoreError {
+        operation: "reading a position",
+        table: Table::Meta.name(),
+        reason: "not eight bytes".to_owned(),
+    };
+    match store.get(Table::Meta, LAST_POSITION)? {
+        Some(value) => value.try_into().map(u64::from_be_bytes).map_err(malformed),
+        None => Ok(0),
+    }
+}

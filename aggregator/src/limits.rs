@@ -1,0 +1,65 @@
+//! Every maximum of the shell, with its reason; overload is a designed state (I11).
+
+use std::time::Duration;
+
+use tallyman_common::message::MESSAGE_BYTES_MAX;
+
+/// Requests that wait for the writer at most; more wait in the connections' flow control.
+pub const REQUESTS_MAX: usize = 1_024;
+/// Batches of one commit at most, so that an answer never waits long for its group.
+pub const GROUP_BATCHES_MAX: usize = 512;
+/// Bytes of frames of one commit at most.
+pub const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Groups below this many batches wait once for more.
+pub const GROUP_FEW: usize = 64;
+/// How long a small group waits for more.
+pub const GROUP_WAIT: Duration = Duration::from_millis(2);
+/// Distance of the writer's ticks, by which cells that wait are written.
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// Connections at most; more are refused with words.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Handshakes under way from which on a new address must first show that it can be reached.
+pub const HANDSHAKES_RETRY: usize = 128;
+/// Handshakes under way at most.
+pub const HANDSHAKES_MAX: usize = 1_024;
+/// Time of a handshake and of a first word at most.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Streams of one connection at a time: batches under way.
+pub const STREAMS_MAX: u32 = 64;
+/// Streams of live views at a time.
+pub const LIVE_STREAMS_MAX: u32 = 4;
+/// Bytes of one connection that were not read yet at most.
+pub const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Time from the opening of a stream to its last byte at most.
+pub const STREAM_MAX: Duration = Duration::from_secs(30);
+/// Bytes of an agent's first word at most.
+pub const HELLO_BYTES_MAX: usize = 4 << 10;
+/// Bytes of a certificate request at most.
+pub const ENROL_BYTES_MAX: usize = 16 << 10;
+/// Certificate requests under way at most.
+pub const ENROLS_MAX: usize = 64;
+/// Bytes of a live view at most.
+pub const LIVE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of frames being received, of all connections, at most.
+pub const RECEIVING_BYTES_MAX: usize = 64 << 20;
+/// Raw bytes of checked batches that wait for the writer at most; unpacked they need about four times this.
+pub const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Frames up to this are checked where they arrive (well below a millisecond); larger ones on a thread for it.
+pub const CHECK_HERE_BYTES_MAX: usize = 64 << 10;
+/// The receive buffer that is asked of the kernel.
+pub const SOCKET_BUFFER_BYTES: usize = 8 << 20;
+
+/// Time that an orderly stop takes for open requests at most.
+pub const STOP_REQUESTS_MAX: Duration = Duration::from_secs(5);
+/// Time that an orderly stop takes for the last commit at most.
+pub const STOP_WRITER_MAX: Duration = Duration::from_secs(40);
+/// Bytes of one order over the admin socket; a price book is the largest.
+pub const ADMIN_BYTES_MAX: usize = 4 << 20;
+/// Connections of the admin socket at a time.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Tokens made by one order at most.
+pub const NODE_TOKENS_MAX: u32 = 10_000;
+
+const _: () = assert!(MESSAGE_BYTES_MAX < RECEIVING_BYTES_MAX && MESSAGE_BYTES_MAX < WAITING_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX < CONNECTION_WINDOW as usize);

@@ -1,0 +1,179 @@
+//! Counters for Prometheus: base units, names that `promtool check metrics` accepts. Usage and money never pass here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use tallyman_aggregator_core::ingest::Reason;
+
+use crate::handle::Status;
+
+/// Label sets with one name.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// All counters of the shell. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Batches that were not taken, by reason.
+    pub refusals: Family<Labels, Counter>,
+    /// Seconds of a commit.
+    pub commit_seconds: Histogram,
+    /// Batches of a commit.
+    pub group_batches: Histogram,
+    /// Bytes of frames received.
+    pub frame_bytes: Counter,
+    /// Live views received.
+    pub live_views: Counter,
+    /// Certificates given.
+    pub certificates: Counter,
+    /// Connections that failed or were refused, by cause.
+    pub failed_connections: Family<Labels, Counter>,
+    /// Connections of nodes that are open.
+    pub connections: Gauge,
+    /// Times that a second process of a node connected: a clone, or a restart before the old connection was given up.
+    pub second_processes: Counter,
+    mirrored: Mirrored,
+}
+
+/// What the core counts, copied when it is asked for.
+#[derive(Debug, Clone, Default)]
+struct Mirrored {
+    counted: Counter<u64, AtomicU64>,
+    records: Counter<u64, AtomicU64>,
+    duplicates: Counter<u64, AtomicU64>,
+    held: Counter<u64, AtomicU64>,
+    position: Gauge<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            refusals: Family::default(),
+            // 0.5 ms to 16 s.
+            commit_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
+            group_batches: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            frame_bytes: Counter::default(),
+            live_views: Counter::default(),
+            certificates: Counter::default(),
+            failed_connections: Family::default(),
+            connections: Gauge::default(),
+            second_processes: Counter::default(),
+            mirrored: Mirrored::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a batch that was not taken.
+    pub fn refused(&self, reason: Reason) {
+        self.refusals
+            .get_or_create(&vec![("reason", reason.label())])
+            .inc();
+    }
+
+    /// Counts a connection that failed.
+    pub fn failed(&self, cause: &str) {
+        self.failed_connections
+            .get_or_create(&vec![("cause", cause.to_owned())])
+            .inc();
+    }
+
+    /// Registers everything; the caller encodes the registry.
+    pub fn register(&self, registry: &mut Registry) {
+        let r = registry.sub_registry_with_prefix("tallyman_aggregator");
+        r.register(
+            "batches_refused",
+            "Batches that were not taken",
+            self.refusals.clone(),
+        );
+        r.register_with_unit(
+            "commit",
+            "Duration of a commit",
+            Unit::Seconds,
+            self.commit_seconds.clone(),
+        );
+        r.register(
+            "group_batches",
+            "Batches of one commit",
+            self.group_batches.clone(),
+        );
+        r.register_with_unit("frame", "Frames received", Unit::Bytes, self.frame_bytes.clone());
+        r.register("live_views", "Live views received", self.live_views.clone());
+        r.register("certificates", "Certificates given", self.certificates.clone());
+        r.register(
+            "connections_failed",
+            "Connections of agents that failed or were refused",
+            self.failed_connections.clone(),
+        );
+        r.register(
+            "connections_open",
+            "Open connections of nodes",
+            self.connections.clone(),
+        );
+        r.register(
+            "second_processes",
+            "Times that another process of a connected node connected",
+            self.second_processes.clone(),
+        );
+        let core = &self.mirrored;
+        r.register("batches_counted", "Batches counted", core.counted.clone());
+        r.register("records_counted", "Records counted", core.records.clone());
+        r.register(
+            "batches_duplicate",
+            "Batches acknowledged again",
+            core.duplicates.clone(),
+        );
+        r.register("batches_held", "Batches held for a decision", core.held.clone());
+        r.register(
+            "log_position",
+            "Position of the newest log entry",
+            core.position.clone(),
+        );
+    }
+
+    /// Everything as Prometheus' text.
+    pub fn encode(&self, status: &Status) -> String {
+        let core = &self.mirrored;
+        let pairs = [
+            (&core.counted, status.counters.counted),
+            (&core.records, status.counters.records),
+            (&core.duplicates, status.counters.duplicates),
+            (&core.held, status.counters.held),
+        ];
+        for (counter, value) in pairs {
+            counter.inner().store(value, Ordering::Relaxed);
+        }
+        core.position.set(status.position);
+        let mut registry = Registry::default();
+        self.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes all text");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_the_cores_counters_and_the_reasons() {
+        let metrics = Metrics::default();
+        metrics.refused(Reason::Signature);
+        let mut status = Status::default();
+        status.counters.records = 42;
+        let text = metrics.encode(&status);
+        assert!(
+            text.contains("tallyman_aggregator_records_counted_total 42\n"),
+            "{text}"
+        );
+        assert!(text.contains("tallyman_aggregator_batches_refused_total{reason=\"signature\"} 1\n"));
+        assert!(
+            text.contains("tallyman_aggregator_commit_seconds_bucket"),
+            "{text}"
+        );
+    }
+}

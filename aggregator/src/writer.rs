@@ -1,0 +1,316 @@
+//! The one thread that changes anything: it owns the aggregator and its store, takes requests in groups, commits each
+//! group once, and answers only then (I3). It knows no sockets.
+//!
+//! When a commit fails nothing more is answered and the process ends: it comes back from what is durable.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Event, OpenError};
+use tallyman_aggregator_core::ingest::{Checked, Reason};
+use tallyman_aggregator_core::ports::StoreError;
+use tallyman_aggregator_core::registry::{Command, NodeStatus};
+use tallyman_aggregator_core::rollup::cache::FoldError;
+use tallyman_common::ids::{Seq, SpoolId};
+use tallyman_common::message::{Hello, Nack};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::handle::{Handle, Published, Shared};
+use crate::io::clock;
+use crate::io::rocks::RocksStore;
+use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_FEW, GROUP_WAIT, REQUESTS_MAX, TICK};
+use crate::live::LiveBoard;
+use crate::metrics::Metrics;
+
+/// What reaches the writer.
+#[derive(Debug)]
+pub enum Request {
+    /// A batch whose signature holds.
+    Batch(Box<Checked>, oneshot::Sender<Answer>),
+    /// An agent's first word.
+    Hello(Hello, oneshot::Sender<Answer>),
+    /// A change.
+    Command {
+        /// Who.
+        actor: String,
+        /// From where.
+        source: String,
+        /// What.
+        command: Command,
+        /// Whom to answer.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// Is anyone there?
+    Ping(oneshot::Sender<()>),
+    /// Write everything and copy the store into a folder.
+    Checkpoint(PathBuf, oneshot::Sender<Result<(), StoreError>>),
+    /// Time passes.
+    Tick,
+    /// Write everything and end.
+    Stop,
+}
+
+/// Why the writer ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterError {
+    /// Not durable: whether the group was written is known after the next start.
+    #[error("the store failed, nothing more is acknowledged: {0}")]
+    Store(#[from] StoreError),
+    /// The state could not take an event.
+    #[error("the state can't go on: {0}")]
+    Fold(#[from] FoldError),
+    /// A bug.
+    #[error("the writer's thread panicked")]
+    Panicked,
+}
+
+/// Resolves when the writer has ended and the store is closed.
+#[derive(Debug)]
+pub struct WriterEnd(oneshot::Receiver<Result<(), WriterError>>);
+
+impl WriterEnd {
+    /// How the writer ended. May be asked again only while it has not.
+    pub async fn wait(&mut self) -> Result<(), WriterError> {
+        (&mut self.0).await.unwrap_or(Err(WriterError::Panicked))
+    }
+}
+
+/// Folds what the store's cells lack, then starts the writer's thread.
+pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
+    let aggregator = Aggregator::open(&store, clock::now())?;
+    let shared = Arc::new(Shared {
+        published: RwLock::new(published(&aggregator)),
+        registry: watch::Sender::new(aggregator.registry().clone()),
+        metrics: Metrics::default(),
+        live: LiveBoard::default(),
+        store_id: aggregator.store_id(),
+        started: clock::now(),
+    });
+    let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+    let handle = Handle {
+        requests: requests.clone(),
+        reader: store.reader(),
+        shared: shared.clone(),
+    };
+    let (ended, end) = oneshot::channel();
+    let writer = Writer {
+        aggregator,
+        store,
+        inbox,
+        shared,
+        group: Group::default(),
+    };
+    spawn("writer", move || {
+        let outcome = writer.run();
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the writer ended");
+        }
+        drop(ended.send(outcome));
+    });
+    spawn("ticker", move || tick(&requests));
+    Ok((handle, WriterEnd(end)))
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread
+        .spawn(body)
+        .expect("the system gives two threads at the start");
+}
+
+/// Wakes the writer until it is gone. A full inbox wakes it anyway.
+fn tick(requests: &mpsc::Sender<Request>) {
+    while !matches!(
+        requests.try_send(Request::Tick),
+        Err(mpsc::error::TrySendError::Closed(_))
+    ) {
+        std::thread::sleep(TICK);
+    }
+}
+
+/// What waits for the next commit.
+#[derive(Debug, Default)]
+struct Group {
+    /// By ticket.
+    replies: Vec<oneshot::Sender<Answer>>,
+    /// Answers that the core does not give.
+    early: Vec<(oneshot::Sender<Answer>, Answer)>,
+    pings: Vec<oneshot::Sender<()>>,
+    batches: usize,
+    bytes: usize,
+    flush_all: bool,
+    copy: Option<(PathBuf, oneshot::Sender<Result<(), StoreError>>)>,
+    stop: bool,
+}
+
+impl Group {
+    fn is_full(&self) -> bool {
+        self.batches >= GROUP_BATCHES_MAX || self.bytes >= GROUP_BYTES_MAX || self.stop || self.copy.is_some()
+    }
+
+    fn ticket(&mut self, reply: oneshot::Sender<Answer>) -> u64 {
+        self.replies.push(reply);
+        self.replies.len() as u64 - 1
+    }
+}
+
+struct Writer {
+    aggregator: Aggregator,
+    store: RocksStore,
+    inbox: mpsc::Receiver<Request>,
+    shared: Arc<Shared>,
+    group: Group,
+}
+
+impl Writer {
+    fn run(mut self) -> Result<(), WriterError> {
+        while let Some(first) = self.inbox.blocking_recv() {
+            self.take(first)?;
+            self.gather()?;
+            if (1..GROUP_FEW).contains(&self.group.batches) && !self.group.is_full() {
+                // One nap is cheaper than waking up for each of the few.
+                std::thread::sleep(GROUP_WAIT);
+                self.gather()?;
+            }
+            let group = std::mem::take(&mut self.group);
+            let stop = group.stop;
+            self.commit(group)?;
+            if stop {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self) -> Result<(), WriterError> {
+        while !self.group.is_full() {
+            let Ok(next) = self.inbox.try_recv() else { break };
+            self.take(next)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, request: Request) -> Result<(), WriterError> {
+        let event = match request {
+            Request::Batch(checked, reply) => return self.take_batch(checked, reply),
+            Request::Hello(hello, reply) => Event::Hello(self.group.ticket(reply), hello),
+            Request::Command {
+                actor,
+                source,
+                command,
+                reply,
+            } => Event::Command {
+                ticket: self.group.ticket(reply),
+                actor,
+                source,
+                command,
+            },
+            Request::Ping(reply) => {
+                self.group.pings.push(reply);
+                return Ok(());
+            }
+            Request::Checkpoint(path, reply) => {
+                self.group.flush_all = true;
+                self.group.copy = Some((path, reply));
+                return Ok(());
+            }
+            Request::Stop => {
+                self.group.flush_all = true;
+                self.group.stop = true;
+                return Ok(());
+            }
+            Request::Tick => Event::Tick,
+        };
+        Ok(self.aggregator.step(clock::now(), event, &self.store)?)
+    }
+
+    fn take_batch(
+        &mut self,
+        checked: Box<Checked>,
+        reply: oneshot::Sender<Answer>,
+    ) -> Result<(), WriterError> {
+        self.group.batches += 1;
+        self.group.bytes += checked.frame.len();
+        // It was checked beside the writer; a revocation may have come in between, and decisions count from their
+        // position on.
+        let node = self.aggregator.registry().nodes.get(&checked.header.node);
+        if node.is_none_or(|n| n.status != NodeStatus::Active) {
+            let (reason, h) = (Reason::EndedNode, &checked.header);
+            let answer = Answer::Nack(nack(h.spool, h.seq, reason, reason.text().to_owned()), reason);
+            self.group.early.push((reply, answer));
+            return Ok(());
+        }
+        let event = Event::Batch(self.group.ticket(reply), checked);
+        Ok(self.aggregator.step(clock::now(), event, &self.store)?)
+    }
+
+    fn commit(&mut self, group: Group) -> Result<(), WriterError> {
+        let started = Instant::now();
+        let answers = self
+            .aggregator
+            .commit(clock::now(), group.flush_all, &mut self.store)?;
+        if group.batches > 0 {
+            let metrics = &self.shared.metrics;
+            metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+            let batches = u32::try_from(group.batches).expect("groups are bounded");
+            metrics.group_batches.observe(f64::from(batches));
+        }
+        self.publish();
+        let mut replies: Vec<Option<_>> = group.replies.into_iter().map(Some).collect();
+        for (ticket, answer) in answers.into_inner() {
+            if let Answer::Nack(_, reason) = &answer {
+                self.shared.metrics.refused(*reason);
+            }
+            let ticket = usize::try_from(ticket).expect("tickets are places in the group");
+            let reply = replies[ticket].take().expect("one answer for each ticket");
+            // Whoever asked may be gone; its agent asks again.
+            drop(reply.send(answer));
+        }
+        for (reply, answer) in group.early {
+            self.shared.metrics.refused(Reason::EndedNode);
+            drop(reply.send(answer));
+        }
+        for ping in group.pings {
+            let _ = ping.send(());
+        }
+        if let Some((path, reply)) = group.copy {
+            drop(reply.send(self.store.checkpoint(&path)));
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        let new = published(&self.aggregator);
+        let changed = !Arc::ptr_eq(&new.registry, &self.shared.registry.borrow());
+        let registry = new.registry.clone();
+        *self
+            .shared
+            .published
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = new;
+        if changed {
+            self.shared.registry.send_replace(registry);
+        }
+    }
+}
+
+fn published(aggregator: &Aggregator) -> Published {
+    Published {
+        registry: aggregator.registry().clone(),
+        position: aggregator.position(),
+        counters: aggregator.counters(),
+        dirty: aggregator.is_dirty(),
+    }
+}
+
+/// The answer to a batch that the shell itself does not take.
+pub(crate) fn nack(spool: SpoolId, seq: Seq, reason: Reason, text: String) -> Nack {
+    Nack {
+        spool,
+        seq,
+        reason: reason.number(),
+        verdict: reason.verdict(),
+        text,
+    }
+}
