@@ -5,6 +5,8 @@
 
 /// Which minutes were expected, and which came.
 pub mod completeness;
+/// A bill as plain text.
+pub mod text;
 /// What one tenant used, hour by hour.
 pub mod usage;
 
