@@ -4,7 +4,7 @@
 //! `wincode` writes the same bytes for this configuration, and `docs/FORMATS.md` describes them for any language.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
-use bincode::{Decode, Encode};
+use bincode::{BorrowDecode, Decode, Encode};
 
 /// The most bytes that one value may claim to need when it is decoded.
 pub const DECODE_BYTES_MAX: usize = 16 << 20;
@@ -59,6 +59,26 @@ pub fn decode<T: Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<T, Code
         what,
         reason: e.to_string(),
     })?;
+    if used == bytes.len() {
+        Ok(value)
+    } else {
+        Err(CodecError::Trailing {
+            what,
+            extra: bytes.len() - used,
+        })
+    }
+}
+
+/// The value of exactly these bytes, borrowing from them.
+pub fn decode_borrowed<'b, T: BorrowDecode<'b, ()>>(
+    what: &'static str,
+    bytes: &'b [u8],
+) -> Result<T, CodecError> {
+    let (value, used) =
+        bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(|e| CodecError::Malformed {
+            what,
+            reason: e.to_string(),
+        })?;
     if used == bytes.len() {
         Ok(value)
     } else {

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use bincode::{Decode, Encode};
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{BorrowDecode, Decode, Encode};
 
 use crate::codec::{self, CodecError};
 use crate::ids::{Owner, Seq, SpoolId};
@@ -242,21 +245,65 @@ const INVENTORY: u16 = 6;
 #[derive(Encode, Decode)]
 struct RawRow(u16, [u8; 2], u64, u128, u128);
 
+impl Encode for Row {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        RawRow(
+            self.meter.0,
+            self.state.code(),
+            self.covered_ms,
+            self.from,
+            self.to,
+        )
+        .encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for Row {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let RawRow(meter, state, covered_ms, from, to) = RawRow::decode(decoder)?;
+        let state = State::from_code(state)
+            .ok_or_else(|| DecodeError::OtherString(format!("unknown state of a row: {state:?}")))?;
+        if to < from {
+            return Err(DecodeError::Other("the counter goes back (`to` is below `from`)"));
+        }
+        if matches!(state, State::Unmeasured(_)) && to != from {
+            return Err(DecodeError::Other("a row is unmeasured, yet it counts something"));
+        }
+        Ok(Self {
+            meter: Meter(meter),
+            state,
+            covered_ms,
+            from,
+            to,
+        })
+    }
+}
+
+bincode::impl_borrow_decode!(Row);
+
 #[derive(Encode, Decode)]
 struct RawGroup {
     dims: Vec<(String, String)>,
     birth: Birth,
-    rows: Vec<RawRow>,
+    rows: Vec<Row>,
 }
 
 #[derive(Encode, Decode)]
 struct RawHole(u16, u8, u64, u64, String);
 
-#[derive(Encode, Decode)]
+#[derive(Encode)]
 struct RawRecord {
     owner_kind: u8,
     owner_name: String,
     sections: Vec<(u16, Vec<u8>)>,
+}
+
+/// [`RawRecord`] read in place: sections are copied only where they are kept.
+#[derive(BorrowDecode)]
+struct BorrowedRecord<'b> {
+    owner_kind: u8,
+    owner_name: &'b str,
+    sections: Vec<(u16, &'b [u8])>,
 }
 
 impl Record {
@@ -306,12 +353,11 @@ impl Record {
 
     /// The record of exactly these bytes; refuses anything that [`Record::encode`] would have written otherwise.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let raw: RawRecord = codec::decode("record", bytes)?;
-        let owner =
-            Owner::from_parts(raw.owner_kind, &raw.owner_name).map_err(|e| CodecError::Malformed {
-                what: "record owner",
-                reason: e.to_string(),
-            })?;
+        let raw: BorrowedRecord<'_> = codec::decode_borrowed("record", bytes)?;
+        let owner = Owner::from_parts(raw.owner_kind, raw.owner_name).map_err(|e| CodecError::Malformed {
+            what: "record owner",
+            reason: e.to_string(),
+        })?;
         strictly_rising("record sections", raw.sections.iter().map(|(kind, _)| *kind))?;
         let mut record = Self::new(owner);
         for (kind, body) in raw.sections {
@@ -320,23 +366,23 @@ impl Record {
         Ok(record)
     }
 
-    fn take_section(&mut self, kind: u16, body: Vec<u8>) -> Result<(), CodecError> {
+    fn take_section(&mut self, kind: u16, body: &[u8]) -> Result<(), CodecError> {
         match kind {
-            ROWS => self.groups = decode_groups(&body)?,
+            ROWS => self.groups = decode_groups(body)?,
             WORKLOADS => {
-                self.workloads = not_empty("workloads", codec::decode("workloads", &body)?)?;
+                self.workloads = not_empty("workloads", codec::decode("workloads", body)?)?;
                 strictly_rising("workloads", self.workloads.iter().map(|w| (&w.id, w.life)))?;
                 for w in &self.workloads {
                     strictly_rising("workload usage", w.usage.iter().map(|(meter, _)| *meter))?;
                 }
             }
             PEAKS => {
-                self.peaks = not_empty("peaks", codec::decode("peaks", &body)?)?;
+                self.peaks = not_empty("peaks", codec::decode("peaks", body)?)?;
                 strictly_rising("peaks", self.peaks.iter().map(|p| (p.meter, &p.dims)))?;
             }
-            HOLES => self.holes = decode_holes(&body)?,
-            INVENTORY => self.inventory = Some(codec::decode("inventory", &body)?),
-            _ => self.unknown.push((kind, body)),
+            HOLES => self.holes = decode_holes(body)?,
+            INVENTORY => self.inventory = Some(codec::decode("inventory", body)?),
+            _ => self.unknown.push((kind, body.to_vec())),
         }
         Ok(())
     }
@@ -352,12 +398,8 @@ fn encode_groups(groups: &[Group]) -> Vec<u8> {
     let mut raw: Vec<RawGroup> = groups
         .iter()
         .map(|g| {
-            let mut rows: Vec<RawRow> = g
-                .rows
-                .iter()
-                .map(|r| RawRow(r.meter.0, r.state.code(), r.covered_ms, r.from, r.to))
-                .collect();
-            rows.sort_by_key(|r| r.0);
+            let mut rows = g.rows.clone();
+            rows.sort_by_key(|r| r.meter);
             RawGroup {
                 dims: g.dims.clone().into_iter().collect(),
                 birth: g.birth,
@@ -377,40 +419,12 @@ fn decode_groups(body: &[u8]) -> Result<Vec<Group>, CodecError> {
 
 fn decode_group(raw: RawGroup) -> Result<Group, CodecError> {
     strictly_rising("dimensions", raw.dims.iter().map(|(name, _)| name))?;
-    let raw_rows = not_empty("rows of a group", raw.rows)?;
-    strictly_rising("rows of a group", raw_rows.iter().map(|r| r.0))?;
-    let rows = raw_rows.into_iter().map(decode_row).collect::<Result<_, _>>()?;
+    let rows = not_empty("rows of a group", raw.rows)?;
+    strictly_rising("rows of a group", rows.iter().map(|r| r.meter))?;
     Ok(Group {
         dims: raw.dims.into_iter().collect(),
         birth: raw.birth,
         rows,
-    })
-}
-
-fn decode_row(RawRow(meter, state, covered_ms, from, to): RawRow) -> Result<Row, CodecError> {
-    let what = "row";
-    let state = State::from_code(state).ok_or_else(|| CodecError::Malformed {
-        what,
-        reason: format!("unknown state {state:?}"),
-    })?;
-    if to < from {
-        return Err(CodecError::NotCanonical {
-            what,
-            reason: "the counter goes back (`to` is below `from`)",
-        });
-    }
-    if matches!(state, State::Unmeasured(_)) && to != from {
-        return Err(CodecError::NotCanonical {
-            what,
-            reason: "unmeasured, yet it counts something",
-        });
-    }
-    Ok(Row {
-        meter: Meter(meter),
-        state,
-        covered_ms,
-        from,
-        to,
     })
 }
 
