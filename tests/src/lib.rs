@@ -1,4 +1,8 @@
-//! skeleton
+//! Tests of the whole: what packages can't test alone.
 
 // A small virtual machine with pure cgroup v2.
 pub mod vm;
+
+/// Deterministic simulation of the shipped cores.
+#[path = "../sim/mod.rs"]
+pub mod sim;

@@ -1,0 +1,138 @@
+//! The aggregator's process in the simulation: gathers events, commits, crashes, comes back.
+
+use std::collections::BTreeMap;
+
+use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Event, Ticket, initialise};
+use tallyman_aggregator_core::ingest::check;
+use tallyman_aggregator_core::memory::MemoryStore;
+use tallyman_aggregator_core::registry::{Command, TenantTerms};
+use tallyman_common::ids::{Digest, NodeId, StoreId};
+use tallyman_common::message::Hello;
+use tallyman_common::sign::NodeKey;
+use tallyman_common::time::{Hour, WallMs};
+
+use super::store::{NextCommit, SimStore};
+
+/// Price book of the simulated platform: the shipped example.
+const PRICES: &str = include_str!("../../deploy/price-books/sandbox-usd.toml");
+
+/// Whom an answer goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// Which node.
+    pub node: usize,
+    /// On which connection.
+    pub session: u64,
+}
+
+/// The aggregator.
+pub struct Hub {
+    /// What is durable.
+    pub store: SimStore,
+    /// The process, while it lives.
+    pub process: Option<Aggregator>,
+    waiting: BTreeMap<Ticket, Asker>,
+    next_ticket: Ticket,
+}
+
+impl Hub {
+    /// A fresh data folder with its nodes enrolled, its tenants known and prices in force.
+    pub fn new(now: WallMs, nodes: &[[u8; 32]]) -> Self {
+        let mut store = SimStore { inner: MemoryStore::default(), next: NextCommit::Works };
+        initialise(&mut store, StoreId([1; 16])).expect("the simulated store works");
+        let process = Aggregator::open(&store, now).expect("a fresh store opens");
+        let mut hub = Self { store, process: Some(process), waiting: BTreeMap::new(), next_ticket: 0 };
+        for seed in nodes {
+            hub.enrol(now, seed);
+        }
+        for tenant in 0..3 {
+            hub.command(now, Command::SetTenant(terms(tenant)));
+        }
+        let from = Hour(now.hour().0 - now.hour().0 % 24);
+        hub.command(now, Command::AddPriceBook { text: PRICES.to_owned(), from });
+        hub
+    }
+
+    fn enrol(&mut self, now: WallMs, seed: &[u8; 32]) {
+        let (signing_key, token) = (NodeKey::from_seed(seed).public().to_bytes(), Digest::of(&[seed]));
+        let expires = WallMs(now.0 + 1_000);
+        let id = format!("node-{}", seed[0]);
+        self.command(now, Command::CreateNodeToken { id, hash: token, group: "default".into(), expires });
+        let (node, host_name) = (NodeId::of_key(&signing_key), "simulated".to_owned());
+        self.command(now, Command::EnrolNode { token, node, signing_key, host_name });
+    }
+
+    /// A decision at a quiet moment.
+    pub fn command(&mut self, now: WallMs, command: Command) {
+        let (actor, source) = ("sim".to_owned(), "sim".to_owned());
+        let process = self.process.as_mut().expect("decisions are made while it lives");
+        let event = Event::Command { ticket: u64::MAX, actor, source, command };
+        process.step(now, event, &self.store).expect("the simulated store reads");
+        let answers = process.commit(now, false, &mut self.store).expect("a quiet commit works").into_inner();
+        assert!(answers.iter().all(|(_, a)| matches!(a, Answer::Applied(_))), "{answers:?}");
+    }
+
+    /// A greeting came.
+    pub fn hello(&mut self, now: WallMs, asker: Asker, hello: Hello) {
+        let ticket = self.ticket(asker);
+        if let Some(process) = self.process.as_mut() {
+            process.step(now, Event::Hello(ticket, hello), &self.store).expect("the simulated store reads");
+        }
+    }
+
+    /// A batch came.
+    pub fn batch(&mut self, now: WallMs, asker: Asker, node: NodeId, frame: Vec<u8>) {
+        let ticket = self.ticket(asker);
+        if let Some(process) = self.process.as_mut() {
+            let checked = check(frame, Some(node), process.registry()).expect("agents send genuine batches");
+            let event = Event::Batch(ticket, Box::new(checked));
+            process.step(now, event, &self.store).expect("the simulated store reads");
+        }
+    }
+
+    fn ticket(&mut self, asker: Asker) -> Ticket {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, asker);
+        self.next_ticket
+    }
+
+    /// Commits the group. `None`: the commit failed and the process ended.
+    pub fn commit(&mut self, now: WallMs, flush_all: bool) -> Option<Vec<(Asker, Answer)>> {
+        let process = self.process.as_mut()?;
+        match process.commit(now, flush_all, &mut self.store) {
+            Ok(done) => {
+                let asked = |(ticket, answer)| self.waiting.remove(&ticket).map(|asker| (asker, answer));
+                Some(done.into_inner().into_iter().filter_map(asked).collect())
+            }
+            Err(_) => {
+                self.kill();
+                None
+            }
+        }
+    }
+
+    /// The process ends; what was not committed is gone.
+    pub fn kill(&mut self) {
+        self.process = None;
+        self.waiting.clear();
+    }
+
+    /// The process starts again.
+    pub fn start(&mut self, now: WallMs) {
+        self.process = Some(Aggregator::open(&self.store, now).expect("a committed store opens"));
+    }
+}
+
+fn terms(number: u64) -> TenantTerms {
+    let tenant = format!("t{number}");
+    TenantTerms {
+        claims: vec![tenant.clone()],
+        name: tenant.clone(),
+        account: tenant.clone(),
+        tenant,
+        zone: "UTC".into(),
+        currency: "USD".into(),
+        language: "en".into(),
+        from: Hour(0),
+    }
+}

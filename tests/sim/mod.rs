@@ -1,0 +1,24 @@
+//! Deterministic simulation: the shipped cores of several agents and one aggregator on one thread, driven from one
+//! seed. Time, disks, network, crashes and the kernels' counters are the world's; every decision is the cores'.
+//!
+//! An oracle (`truth`) remembers what each workload really used, and `check` requires the invariants I1 to I6 and I8.
+
+// In reading order.
+/// The one source of chance.
+pub mod rng;
+/// A disk with a live and a durable image.
+pub mod disk;
+/// A store whose commits can fail either way.
+pub mod store;
+/// The kernels' counters, and what is known to be lost.
+pub mod truth;
+/// One host: kernel, disk, agent.
+pub mod node;
+/// The aggregator and its crashes.
+pub mod hub;
+/// Time, links and faults.
+pub mod world;
+/// The invariants.
+pub mod check;
+
+pub use world::{Outcome, run};

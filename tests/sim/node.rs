@@ -1,0 +1,278 @@
+//! One host: its kernel, its disk, its clocks and the shipped agent, started again after every crash.
+
+use std::collections::BTreeMap;
+
+use tallyman_agent_core::event::{AgentConfig, Description, Hardware, NetEvent, NetworkSeen, Trees};
+use tallyman_agent_core::mapping::{Rule, When};
+use tallyman_agent_core::sources::identity::ContainerId;
+use tallyman_agent_core::{
+    Agent, Effects, Event, FileKind, Fresh, Identity, Mapping, Now, ReadFault, Slot, SourceKind, Sweep, Tree,
+    WorkloadSeen,
+};
+use tallyman_common::ids::{BootId, NodeId, Nonce, Owner, SpoolId};
+use tallyman_common::message::{Hello, Welcome};
+use tallyman_common::record::Inventory;
+use tallyman_common::sign::NodeKey;
+use tallyman_common::time::{MINUTE_MS, WallMs};
+
+use super::disk::SimDisk;
+use super::rng::Rng;
+use super::truth::{Truth, Workload};
+
+/// Sampling interval of simulated agents, milliseconds.
+pub const INTERVAL_MS: u64 = 10_000;
+
+/// A host.
+pub struct Node {
+    /// Seed of the signing key.
+    pub key_seed: [u8; 32],
+    /// Identity.
+    pub id: NodeId,
+    /// Its disk.
+    pub disk: SimDisk,
+    /// The agent, while its process lives.
+    pub agent: Option<Agent>,
+    /// Workloads by inode.
+    pub workloads: BTreeMap<u64, Workload>,
+    /// Ended, last sample taken, not yet in a durable window for sure.
+    pub ended: Vec<Workload>,
+    /// What was used and what may be lost.
+    pub truth: Truth,
+    /// True once a window was durable: before that nothing is metered.
+    pub metering: bool,
+    boot: BootId,
+    booted_ms: u64,
+    /// Wall clock minus world time, milliseconds.
+    pub wall_offset_ms: i64,
+    slots: BTreeMap<u64, Slot>,
+    next_life: u64,
+}
+
+impl Node {
+    /// A host that just booted.
+    pub fn new(number: u8, now_ms: u64, rng: &mut Rng) -> Self {
+        let key_seed = [number + 1; 32];
+        let id = NodeId::of_key(&NodeKey::from_seed(&key_seed).public().to_bytes());
+        Self {
+            key_seed,
+            id,
+            disk: SimDisk::default(),
+            agent: None,
+            workloads: BTreeMap::new(),
+            ended: Vec::new(),
+            truth: Truth::default(),
+            metering: false,
+            boot: BootId(rng.id()),
+            booted_ms: now_ms - 1_000,
+            wall_offset_ms: 0,
+            slots: BTreeMap::new(),
+            next_life: 100,
+        }
+    }
+
+    /// The host's clocks.
+    pub fn now(&self, world_ms: u64) -> Now {
+        let wall = world_ms.checked_add_signed(self.wall_offset_ms).expect("offsets are small");
+        Now { boot_ns: (world_ms - self.booted_ms) * 1_000_000, wall: WallMs(wall), boot: self.boot }
+    }
+
+    /// World time of a boot time.
+    pub fn world_ms_of(&self, boot_ns: u64) -> u64 {
+        self.booted_ms + boot_ns.div_ceil(1_000_000)
+    }
+
+    /// Starts the agent's process; false if it was killed while it started.
+    pub fn start(&mut self, world_ms: u64, rng: &mut Rng) -> bool {
+        let now = self.now(world_ms);
+        let fresh = Fresh { spool: SpoolId(rng.id()), nonce: Nonce(rng.id()) };
+        let identity = Identity { node: self.id, key: NodeKey::from_seed(&self.key_seed), inventory: inventory() };
+        self.slots.clear();
+        match Agent::open(config(), identity, now, fresh, &mut self.disk) {
+            Ok((agent, _)) => self.agent = Some(agent),
+            Err(e) => {
+                assert!(self.disk.is_dead(), "the agent does not start: {e}");
+                return false;
+            }
+        }
+        let lives: Vec<u64> = self.workloads.keys().copied().collect();
+        lives.iter().for_each(|life| self.announce(*life, world_ms));
+        lives.iter().for_each(|life| self.describe(*life, world_ms));
+        !self.disk.is_dead()
+    }
+
+    fn step(&mut self, world_ms: u64, event: Event) -> Effects {
+        let now = self.now(world_ms);
+        let agent = self.agent.as_mut().expect("only a living agent is stepped");
+        agent.step(now, event, &mut self.disk)
+    }
+
+    /// A new workload.
+    pub fn spawn(&mut self, world_ms: u64, rng: &mut Rng) -> u64 {
+        self.next_life += 1;
+        let life = self.next_life;
+        let tenant = rng.below(3);
+        let is_container = rng.chance(50);
+        let hex = format!("{life:064x}");
+        let workload = Workload {
+            owner: Owner::claim(&format!("t{tenant}")).expect("a good name"),
+            path: if is_container { format!("/docker/{hex}") } else { format!("/tenants/t{tenant}/w{life}") },
+            container: is_container.then_some(hex),
+            netns: life,
+            counters: Default::default(),
+            sampled: Default::default(),
+            recorded: Default::default(),
+            memory: rng.between(1, 1 << 30),
+            born_ms: world_ms,
+        };
+        self.workloads.insert(life, workload);
+        if self.agent.is_some() {
+            self.announce(life, world_ms);
+        }
+        life
+    }
+
+    fn announce(&mut self, life: u64, world_ms: u64) {
+        let workload = &self.workloads[&life];
+        let container = workload.container.as_ref().map(|hex| ContainerId::parse(hex.as_bytes()).expect("64 digits"));
+        let v2 = Some(Tree::V2);
+        let seen = WorkloadSeen {
+            path: workload.path.clone(),
+            life,
+            kind: if container.is_some() { SourceKind::Docker } else { SourceKind::Cgroup },
+            source: if container.is_some() { "docker" } else { "tenants" }.to_owned(),
+            network: if container.is_some() { NetworkSeen::Namespace(workload.netns) } else { NetworkSeen::None },
+            container,
+            name: format!("w{life}"),
+            trees: Trees { cpu: v2, memory: v2, io: v2 },
+        };
+        let effects = self.step(world_ms, Event::Appeared(seen));
+        self.slots.extend(effects.slot.map(|slot| (life, slot)));
+    }
+
+    /// Docker tells the labels of a container.
+    pub fn describe(&mut self, life: u64, world_ms: u64) {
+        let Some(workload) = self.workloads.get(&life) else { return };
+        let Some(hex) = workload.container.as_ref().filter(|_| self.agent.is_some()) else { return };
+        let container = ContainerId::parse(hex.as_bytes()).expect("64 digits");
+        let labels = [("tallyman.tenant".to_owned(), workload.owner.name().to_owned())].into();
+        let (name, image_labels) = (format!("w{life}"), BTreeMap::new());
+        self.step(world_ms, Event::Described(Description { container, name, labels, image_labels }));
+    }
+
+    fn sample(&mut self, life: u64, sweep: Sweep) {
+        let (Some(slot), Some(workload)) = (self.slots.get(&life), self.workloads.get_mut(&life)) else { return };
+        let agent = self.agent.as_mut().expect("only a living agent samples");
+        workload.sampled = workload.counters;
+        for file in agent.wants(*slot, sweep).to_vec() {
+            let text = match file {
+                FileKind::CpuStat => workload.cpu_stat(),
+                FileKind::MemoryCurrent => format!("{}\n", workload.memory),
+                FileKind::MemorySwapCurrent => "0\n".to_owned(),
+                FileKind::MemoryStat => workload.memory_stat(),
+                FileKind::IoStat => workload.io_stat(),
+                FileKind::NetDev => workload.net_dev(),
+                _ => {
+                    agent.sample(*slot, file, Err(ReadFault::Absent));
+                    continue;
+                }
+            };
+            agent.sample(*slot, file, Ok(text.as_bytes()));
+        }
+    }
+
+    /// One sweep over all workloads.
+    pub fn sweep(&mut self, world_ms: u64) -> Effects {
+        let now = self.now(world_ms);
+        let sweep = self.agent.as_mut().expect("only a living agent sweeps").begin(now);
+        let lives: Vec<u64> = self.workloads.keys().copied().collect();
+        lives.iter().for_each(|life| self.sample(*life, sweep));
+        let effects = self.step(world_ms, Event::SweepDone);
+        if effects.closed.is_some() {
+            self.metering = true;
+            self.workloads.values_mut().for_each(|w| w.recorded = w.sampled);
+            self.ended.clear();
+        }
+        effects
+    }
+
+    /// A workload ends; a living agent reads it once more.
+    pub fn end(&mut self, life: u64, world_ms: u64) {
+        if self.agent.is_some() {
+            let now = self.now(world_ms);
+            let sweep = self.agent.as_mut().expect("checked").begin(now);
+            self.sample(life, sweep);
+            if let Some(slot) = self.slots.remove(&life) {
+                self.step(world_ms, Event::Gone { slot });
+            }
+        }
+        let workload = self.workloads.remove(&life).expect("it lived");
+        self.truth.ended(&workload, world_ms);
+        if self.agent.is_some() {
+            self.ended.push(workload);
+        } else {
+            self.truth.at_risk(&workload);
+        }
+    }
+
+    /// The agent's process is gone.
+    pub fn killed(&mut self, power_cut: bool, rng: &mut Rng) {
+        self.agent = None;
+        self.disk.come_back(power_cut, rng);
+        for workload in std::mem::take(&mut self.ended) {
+            self.truth.at_risk(&workload);
+        }
+    }
+
+    /// The host goes down and up again: every workload ends unread, counters begin at 0, the clock of boot too.
+    pub fn reboot(&mut self, world_ms: u64, rng: &mut Rng) {
+        self.killed(true, rng);
+        let lives: Vec<u64> = self.workloads.keys().copied().collect();
+        lives.iter().for_each(|life| self.end(*life, world_ms));
+        (self.boot, self.booted_ms) = (BootId(rng.id()), world_ms);
+    }
+
+    /// Greets the aggregator.
+    pub fn hello(&self, world_ms: u64) -> Option<Hello> {
+        self.agent.as_ref().map(|a| a.hello(self.now(world_ms)))
+    }
+
+    /// Something came over the network.
+    pub fn net(&mut self, world_ms: u64, event: NetEvent) -> Effects {
+        if self.agent.is_some() { self.step(world_ms, Event::Net(event)) } else { Effects::default() }
+    }
+
+    /// The aggregator's answer to the greeting.
+    pub fn welcomed(&mut self, world_ms: u64, welcome: Welcome, rng: &mut Rng) -> Effects {
+        let fresh = SpoolId(rng.id());
+        self.net(world_ms, NetEvent::Connected { welcome, fresh })
+    }
+}
+
+fn config() -> AgentConfig {
+    AgentConfig {
+        interval_ns: INTERVAL_MS * 1_000_000,
+        full_every_ticks: 3,
+        hold_ms: 10_000,
+        live_every_ms: 5_000,
+        sources: vec!["docker".into(), "tenants".into()],
+        mapping: Mapping {
+            rules: vec![Rule { when: When::Cgroup("/tenants/*/*".into()), owner: "$1".into() }],
+            ..Mapping::default()
+        },
+        hardware: Hardware::default(),
+        clock_ticks_per_s: 100,
+        spool_bytes_max: 64 << 20,
+        retention_ms: 10 * MINUTE_MS,
+    }
+}
+
+fn inventory() -> Inventory {
+    Inventory {
+        host_name: "simulated".into(),
+        os: "none".into(),
+        kernel: "none".into(),
+        cpus: 64,
+        memory_bytes: 1 << 34,
+        agent_version: "0".into(),
+    }
+}
