@@ -18,3 +18,6 @@ pub mod metrics;
 pub mod tokens;
 /// The one thread that changes anything.
 pub mod writer;
+
+#[cfg(test)]
+mod path_tests;

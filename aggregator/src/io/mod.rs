@@ -2,9 +2,26 @@
 
 /// The wall clock.
 pub mod clock;
+/// Certificates for agents.
+pub mod enrol;
+/// Failures of connections in words.
+pub mod faults;
+/// Whole messages off a stream.
+pub mod frames;
+/// Batches from agents.
+pub mod ingest;
+/// The authority and its certificates.
+pub mod keys;
+/// Which connections each node has.
+pub mod links;
 /// The ports in memory.
 pub mod memory;
+/// The endpoint that agents reach.
+pub mod quic;
 /// The ports over RocksDB.
 pub mod rocks;
 /// Connections over TCP, plain or TLS.
 pub mod tcp;
+
+#[cfg(test)]
+mod contract_tests;

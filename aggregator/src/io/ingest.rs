@@ -1,0 +1,272 @@
+//! Batches from one node's connection: first word, then a stream for each batch, answered once it is durable (I3).
+//!
+//! Frames are checked here, beside the writer; a batch of another node than the certificate's is refused (I10).
+
+use std::sync::Arc;
+
+use quinn::{Connection, RecvStream, SendStream};
+use rustls::pki_types::CertificateDer;
+use tallyman_aggregator_core::aggregator::Answer;
+use tallyman_aggregator_core::ingest::{Checked, Reason, Refusal, check};
+use tallyman_aggregator_core::registry::{NodeStatus, Registry};
+use tallyman_common::ids::{NodeId, SpoolId};
+use tallyman_common::message::{Hello, MESSAGE_BYTES_MAX, Message, Nack, Refused, Welcome};
+use tallyman_common::time::WallMs;
+use tallyman_common::wire::{self, Frame};
+use tokio::time::timeout;
+
+use super::faults;
+use super::frames::{StreamError, read_content, read_length, read_message, say, say_last};
+use super::keys::node_of;
+use super::quic::{CLOSE_ENDED, CLOSE_PROTOCOL, CLOSE_REFUSED, Context};
+use crate::limits::{CHECK_HERE_BYTES_MAX, HANDSHAKE_MAX, HELLO_BYTES_MAX, LIVE_BYTES_MAX, STREAM_MAX};
+use crate::live::Seen;
+use crate::writer::nack;
+
+/// A clock that differs by more is told, milliseconds.
+const SKEW_MS_TOLD: u64 = 30_000;
+
+/// Serves a connection until it ends.
+pub async fn serve(context: &Arc<Context>, connection: &Connection) {
+    let peer = connection.remote_address();
+    let Some(node) = peer_node(connection) else {
+        context.handle.metrics().failed("no_certificate");
+        tracing::warn!(%peer, "an agent without a certificate wants to send: enrol the node first");
+        connection.close(CLOSE_REFUSED, b"no certificate: enrol this node first");
+        return;
+    };
+    let first = timeout(HANDSHAKE_MAX, first_word(context, connection, node)).await;
+    // The control stream stays open for directives.
+    let (hello, _control) = match first {
+        Ok(Ok(greeted)) => greeted,
+        Ok(Err(words)) => {
+            context.handle.metrics().failed("refused");
+            tracing::warn!(%peer, %node, "connection refused: {words}");
+            connection.close(CLOSE_PROTOCOL, words.as_bytes());
+            return;
+        }
+        Err(_) => {
+            context.handle.metrics().failed("timeout");
+            connection.close(CLOSE_PROTOCOL, b"no first word came in time");
+            return;
+        }
+    };
+    join(context, connection, node, &hello);
+    take_streams(context, connection, node).await;
+    context.links.remove(node, connection);
+    context.handle.metrics().connections.dec();
+    if let Some(error) = connection.close_reason() {
+        tracing::info!(%peer, %node, "connection ended: {}", faults::words(&error).1);
+    }
+}
+
+/// Reads the first word and answers it, or refuses with words.
+async fn first_word(
+    context: &Context,
+    connection: &Connection,
+    node: NodeId,
+) -> Result<(Hello, (SendStream, RecvStream)), String> {
+    let (mut send, mut recv) = connection.accept_bi().await.map_err(|e| faults::words(&e).1)?;
+    let hello = match read_message(&mut recv, HELLO_BYTES_MAX).await {
+        Ok(Message::Hello(hello)) => hello,
+        Ok(other) => return Err(format!("the first word must be a hello, not {}", kind(&other))),
+        Err(error) => return Err(error.to_string()),
+    };
+    let refusal = refusal_of(&hello, node, &context.handle.registry());
+    if let Some(reason) = refusal {
+        let text = reason.text().to_owned();
+        let words = Message::Refused(Refused {
+            reason: reason.number(),
+            text: text.clone(),
+        });
+        say_last(&mut send, &words).await;
+        connection.close(CLOSE_ENDED, text.as_bytes());
+        return Err(text);
+    }
+    let welcome = context
+        .handle
+        .hello(hello.clone())
+        .await
+        .map_err(|e| e.to_string())?;
+    tell_skew(node, hello.wall, &welcome);
+    if say(&mut send, &Message::Welcome(welcome)).await {
+        Ok((hello, (send, recv)))
+    } else {
+        Err("the agent did not wait for its welcome".to_owned())
+    }
+}
+
+fn refusal_of(hello: &Hello, node: NodeId, registry: &Registry) -> Option<Reason> {
+    let (oldest, newest) = hello.versions;
+    match registry.nodes.get(&node).map(|n| n.status) {
+        None => Some(Reason::UnknownNode),
+        Some(NodeStatus::Retired | NodeStatus::Revoked) => Some(Reason::EndedNode),
+        Some(NodeStatus::Active) if hello.node != node => Some(Reason::OtherNode),
+        Some(NodeStatus::Active) if !(oldest..=newest).contains(&wire::VERSION) => Some(Reason::Version),
+        Some(NodeStatus::Active) => None,
+    }
+}
+
+fn tell_skew(node: NodeId, theirs: WallMs, welcome: &Welcome) {
+    let skew_ms = welcome.wall.0.abs_diff(theirs.0);
+    if skew_ms > SKEW_MS_TOLD {
+        let side = if theirs > welcome.wall {
+            "ahead of"
+        } else {
+            "behind"
+        };
+        tracing::warn!(%node, skew_ms, "the node's clock is {side} ours: set it, or its batches will be held");
+    }
+}
+
+fn join(context: &Context, connection: &Connection, node: NodeId, hello: &Hello) {
+    let peer = connection.remote_address();
+    let met = context.links.add(node, hello.nonce, connection.clone());
+    let metrics = context.handle.metrics();
+    metrics.connections.inc();
+    if met.others > 0 {
+        metrics.second_processes.inc();
+        tracing::warn!(
+            %peer, %node,
+            "another process of this node is connected too: normal for a minute after a crash, else a cloned node"
+        );
+    }
+    tracing::info!(%peer, %node, agent = %hello.agent_version, replaced = met.replaced, "node connected");
+    // A revocation between the check and the entry into the map would else be missed.
+    context.links.close_ended(&context.handle.registry());
+}
+
+async fn take_streams(context: &Arc<Context>, connection: &Connection, node: NodeId) {
+    loop {
+        tokio::select! {
+            stream = connection.accept_bi() => match stream {
+                Ok((send, recv)) => {
+                    let context = context.clone();
+                    tokio::spawn(async move { batches(&context, node, send, recv).await });
+                }
+                Err(_) => return,
+            },
+            stream = connection.accept_uni() => match stream {
+                Ok(recv) => {
+                    let context = context.clone();
+                    tokio::spawn(async move { live(&context, node, recv).await });
+                }
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+/// Answers the batches of one stream: one, or several one after the other.
+async fn batches(context: &Context, node: NodeId, mut send: SendStream, mut recv: RecvStream) {
+    loop {
+        let read = timeout(STREAM_MAX, read_batch(context, &mut recv)).await;
+        let (frame, room) = match read {
+            Ok(Ok(read)) => read,
+            Ok(Err(StreamError::Ended)) => {
+                // The other end may be gone.
+                drop(send.finish());
+                return;
+            }
+            Ok(Err(error)) => return tracing::info!(%node, %error, "a stream was given up"),
+            Err(_) => return tracing::info!(%node, "a stream was given up: its batch did not come in time"),
+        };
+        let answer = answer(context, node, frame, room).await;
+        if !say(&mut send, &answer).await {
+            return;
+        }
+    }
+}
+
+type Room = tokio::sync::OwnedSemaphorePermit;
+
+async fn read_batch(context: &Context, recv: &mut RecvStream) -> Result<(Vec<u8>, Room), StreamError> {
+    loop {
+        let bytes = read_length(recv, MESSAGE_BYTES_MAX).await?;
+        let room = context.receiving.take(bytes).await;
+        // Kinds that this release does not know are skipped.
+        if let Message::Batch(frame) = read_content(recv, bytes).await? {
+            return Ok((frame, room));
+        }
+    }
+}
+
+async fn answer(context: &Context, node: NodeId, frame: Vec<u8>, receiving: Room) -> Message {
+    let metrics = context.handle.metrics();
+    metrics.frame_bytes.inc_by(frame.len() as u64);
+    let named = Frame::parse(&frame).map(|f| (f.header.spool, f.header.seq, f.header.raw_bytes as usize));
+    let (spool, seq, raw_bytes) = named.unwrap_or((SpoolId::default(), 0, 0));
+    let waiting = context.waiting.take(raw_bytes).await;
+    drop(receiving);
+    let answer = match check_beside(frame, node, context.handle.registry()).await {
+        Ok(checked) => context.handle.batch(checked).await,
+        Err(refusal) => {
+            metrics.refused(refusal.reason);
+            tracing::warn!(%node, %spool, seq, "batch refused: {}", refusal.text);
+            return Message::Nack(nack(spool, seq, refusal.reason, refusal.text));
+        }
+    };
+    drop(waiting);
+    match answer {
+        Ok(Answer::Ack(ack)) => Message::Ack(ack),
+        Ok(Answer::Nack(nack, reason)) => {
+            tell_nack(node, &nack, reason);
+            Message::Nack(nack)
+        }
+        Ok(other) => unreachable!("a batch is answered with ack or nack, not {other:?}"),
+        Err(error) => Message::Nack(nack(spool, seq, Reason::Unavailable, error.to_string())),
+    }
+}
+
+fn tell_nack(node: NodeId, nack: &Nack, reason: Reason) {
+    let (spool, seq) = (nack.spool, nack.seq);
+    tracing::warn!(%node, %spool, seq, reason = %reason.label(), "batch not counted: {}", nack.text);
+}
+
+/// Small frames are checked here: going to another thread would cost more. Large ones would hold up other streams.
+async fn check_beside(
+    frame: Vec<u8>,
+    node: NodeId,
+    registry: Arc<Registry>,
+) -> Result<Box<Checked>, Refusal> {
+    if frame.len() <= CHECK_HERE_BYTES_MAX {
+        return check(frame, Some(node), &registry).map(Box::new);
+    }
+    let checking = tokio::task::spawn_blocking(move || check(frame, Some(node), &registry).map(Box::new));
+    checking.await.unwrap_or_else(|error| {
+        Err(Refusal {
+            reason: Reason::Unavailable,
+            text: error.to_string(),
+        })
+    })
+}
+
+async fn live(context: &Context, node: NodeId, mut recv: RecvStream) {
+    let read = timeout(STREAM_MAX, recv.read_to_end(LIVE_BYTES_MAX)).await;
+    let Ok(Ok(bytes)) = read else {
+        return tracing::debug!(%node, "a live view was given up");
+    };
+    let mut rest = &bytes[..];
+    while let Ok(Some(message)) = Message::decode_front(&mut rest) {
+        let Message::Live(live) = message else { continue };
+        let handle = &context.handle;
+        handle.metrics().live_views.inc();
+        let received = handle.now();
+        handle.live().put(node, Seen { received, live });
+    }
+}
+
+fn peer_node(connection: &Connection) -> Option<NodeId> {
+    let identity = connection.peer_identity()?;
+    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    node_of(chain.first()?)
+}
+
+fn kind(message: &Message) -> &'static str {
+    match message {
+        Message::Batch(_) => "a batch",
+        Message::CertificateRequest(_) => "a certificate request",
+        Message::Unknown(_) => "a message of an unknown kind",
+        _ => "another message",
+    }
+}

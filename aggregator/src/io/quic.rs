@@ -1,0 +1,293 @@
+//! The endpoint that agents reach: one UDP port, two protocols. It admits connections, tells them apart by protocol,
+//! ends those of revoked nodes, and says in words why a handshake failed. It knows no batches.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
+use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, TransportConfig, VarInt};
+use tallyman_common::message::ALPN_ENROL;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::faults;
+use super::keys::{Authority, KeysError};
+use super::links::Links;
+use super::{enrol, ingest};
+use crate::handle::Handle;
+use crate::limits::{
+    CONNECTION_WINDOW, CONNECTIONS_MAX, ENROLS_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, HANDSHAKES_RETRY,
+    LIVE_STREAMS_MAX, RECEIVING_BYTES_MAX, SOCKET_BUFFER_BYTES, STREAMS_MAX, WAITING_BYTES_MAX,
+};
+
+/// Closed by us: refused with words.
+pub const CLOSE_REFUSED: VarInt = VarInt::from_u32(1);
+/// Closed by us: the node was retired or revoked.
+pub const CLOSE_ENDED: VarInt = VarInt::from_u32(2);
+/// Closed by us: the same process connected anew.
+pub const CLOSE_REPLACED: VarInt = VarInt::from_u32(3);
+/// Closed by us: the aggregator stops; come back later.
+pub const CLOSE_STOPPING: VarInt = VarInt::from_u32(4);
+/// Closed by us: what came makes no sense.
+pub const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(5);
+/// Closed by us: all is said.
+pub const CLOSE_DONE: VarInt = VarInt::from_u32(0);
+
+/// A connection without a word from the other side ends after this.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Below the life of a mapping in a home router or firewall (RFC 9308 §3.2).
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How often the aggregator's own certificate is made anew; it lives thirty times as long.
+const CERTIFICATE_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Granularity of memory budgets.
+const PERMIT_BYTES: usize = 1_024;
+
+/// Why agents can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum QuicError {
+    /// Somebody has the port.
+    #[error("UDP port {0} is in use by another program (another aggregator?); set `listen` under [quic]")]
+    InUse(SocketAddr),
+    /// The system does not allow it.
+    #[error("no permission to listen on UDP {0}; ports below 1024 need CAP_NET_BIND_SERVICE")]
+    Permission(SocketAddr),
+    /// No such address here.
+    #[error("{0} is not an address of this machine; set `listen` under [quic]")]
+    NoSuchAddress(SocketAddr),
+    /// Anything else.
+    #[error("UDP {address}: {reason}")]
+    Socket {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        reason: io::Error,
+    },
+    /// No certificate for ourselves.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
+
+/// What every connection needs.
+#[derive(Debug)]
+pub struct Context {
+    /// The aggregator.
+    pub handle: Handle,
+    /// Signs certificates.
+    pub authority: Arc<Authority>,
+    /// Who is connected.
+    pub links: Links,
+    /// Memory for frames that arrive.
+    pub receiving: Budget,
+    /// Memory for batches that wait for the writer.
+    pub waiting: Budget,
+    /// Places for enrolments.
+    pub enrols: Semaphore,
+}
+
+/// Bytes that may be in use at a time.
+#[derive(Debug)]
+pub struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / PERMIT_BYTES)))
+    }
+
+    /// Waits until `bytes` are free; they are again when the permit is dropped.
+    pub async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).expect("messages are bounded");
+        let taken = self.0.clone().acquire_many_owned(permits).await;
+        taken.expect("never closed")
+    }
+}
+
+/// The endpoint, bound.
+#[derive(Debug)]
+pub struct QuicServer {
+    endpoint: Endpoint,
+    context: Arc<Context>,
+    names: Vec<String>,
+}
+
+impl QuicServer {
+    /// Binds the port. `names` are what agents call this machine: host names and addresses.
+    pub fn bind(
+        handle: Handle,
+        authority: Arc<Authority>,
+        listen: SocketAddr,
+        names: Vec<String>,
+    ) -> Result<Self, QuicError> {
+        let config = server_config(&authority, &names, &handle)?;
+        let socket = bind_socket(listen)?;
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let endpoint =
+            Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(|reason| {
+                QuicError::Socket {
+                    address: listen,
+                    reason,
+                }
+            })?;
+        let context = Arc::new(Context {
+            handle,
+            authority,
+            links: Links::default(),
+            receiving: Budget::new(RECEIVING_BYTES_MAX),
+            waiting: Budget::new(WAITING_BYTES_MAX),
+            enrols: Semaphore::new(ENROLS_MAX),
+        });
+        Ok(Self {
+            endpoint,
+            context,
+            names,
+        })
+    }
+
+    /// The address in use.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Serves until `shutdown`, then closes all connections with words and waits until these are sent.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
+        let mut registry = self.context.handle.registry_changes();
+        let mut renewal = tokio::time::interval(CERTIFICATE_AGE_MAX);
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                incoming = self.endpoint.accept() => match incoming {
+                    Some(incoming) => self.admit(incoming, &handshakes),
+                    None => break,
+                },
+                Ok(()) = registry.changed() => {
+                    let newest = registry.borrow_and_update().clone();
+                    for node in self.context.links.close_ended(&newest) {
+                        self.context.handle.live().remove(node);
+                        tracing::info!(%node, "connections of an ended node closed");
+                    }
+                }
+                _ = renewal.tick() => self.renew_certificate(),
+                () = &mut shutdown => break,
+            }
+        }
+        self.endpoint.close(CLOSE_STOPPING, b"the aggregator stops");
+        self.endpoint.wait_idle().await;
+    }
+
+    fn admit(&self, incoming: Incoming, handshakes: &Arc<Semaphore>) {
+        let peer = incoming.remote_address();
+        let metrics = self.context.handle.metrics();
+        let under_way = HANDSHAKES_MAX - handshakes.available_permits();
+        if under_way >= HANDSHAKES_RETRY && incoming.may_retry() && !incoming.remote_address_validated() {
+            // Asked only where it is allowed: there is nothing to handle.
+            drop(incoming.retry());
+            return;
+        }
+        let place = handshakes.clone().try_acquire_owned();
+        let (true, Ok(place)) = (self.endpoint.open_connections() < CONNECTIONS_MAX, place) else {
+            tracing::warn!(%peer, limit = CONNECTIONS_MAX, "connection refused: too many");
+            metrics.failed("too_many");
+            incoming.refuse();
+            return;
+        };
+        let context = self.context.clone();
+        tokio::spawn(async move {
+            let shaken = shake_hands(incoming).await;
+            drop(place);
+            match shaken {
+                Ok(connection) => serve_protocol(context, connection).await,
+                Err((cause, words)) => {
+                    context.handle.metrics().failed(cause);
+                    tracing::warn!(%peer, cause, "connection failed: {words}");
+                }
+            }
+        });
+    }
+
+    fn renew_certificate(&self) {
+        let Context {
+            handle, authority, ..
+        } = &*self.context;
+        match server_config(authority, &self.names, handle) {
+            Ok(config) => self.endpoint.set_server_config(Some(config)),
+            Err(error) => tracing::error!(%error, "the aggregator's own certificate was not renewed"),
+        }
+    }
+}
+
+async fn shake_hands(incoming: Incoming) -> Result<Connection, (&'static str, String)> {
+    let connecting = incoming.accept().map_err(|e| faults::words(&e))?;
+    match tokio::time::timeout(HANDSHAKE_MAX, connecting).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(faults::words(&error)),
+        Err(_) => Err(("timeout", "the handshake took too long".to_owned())),
+    }
+}
+
+async fn serve_protocol(context: Arc<Context>, connection: Connection) {
+    let data = connection
+        .handshake_data()
+        .and_then(|d| d.downcast::<HandshakeData>().ok());
+    if data.and_then(|d| d.protocol).as_deref() == Some(ALPN_ENROL) {
+        enrol::serve(&context, &connection).await;
+    } else {
+        ingest::serve(&context, &connection).await;
+    }
+}
+
+fn server_config(
+    authority: &Authority,
+    names: &[String],
+    handle: &Handle,
+) -> Result<quinn::ServerConfig, KeysError> {
+    let tls = authority.agent_tls(names, handle.now())?;
+    let tls = QuicServerConfig::try_from(tls).map_err(|e| KeysError::Certificate(e.to_string()))?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    config.transport_config(Arc::new(transport()));
+    config
+        .max_incoming(HANDSHAKES_MAX)
+        .incoming_buffer_size(64 << 10)
+        .incoming_buffer_size_total(16 << 20);
+    Ok(config)
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::try_from(IDLE_MAX).expect("a minute is a valid idle time");
+    transport
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(LIVE_STREAMS_MAX))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .stream_receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .datagram_receive_buffer_size(None);
+    transport
+}
+
+fn bind_socket(listen: SocketAddr) -> Result<UdpSocket, QuicError> {
+    let socket = UdpSocket::bind(listen).map_err(|reason| match reason.kind() {
+        io::ErrorKind::AddrInUse => QuicError::InUse(listen),
+        io::ErrorKind::PermissionDenied => QuicError::Permission(listen),
+        io::ErrorKind::AddrNotAvailable => QuicError::NoSuchAddress(listen),
+        _ => QuicError::Socket {
+            address: listen,
+            reason,
+        },
+    })?;
+    use rustix::net::sockopt;
+    let asked = sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    let given = sockopt::socket_recv_buffer_size(&socket);
+    // Linux counts its own book-keeping and answers twice what it gives.
+    if asked.is_err() || given.is_ok_and(|bytes| bytes / 2 < SOCKET_BUFFER_BYTES) {
+        tracing::warn!(
+            asked_bytes = SOCKET_BUFFER_BYTES,
+            given_bytes = given.map_or(0, |bytes| bytes / 2),
+            "the kernel gives a small receive buffer: packets may be lost under load; \
+             raise it with `sysctl -w net.core.rmem_max={SOCKET_BUFFER_BYTES}`"
+        );
+    }
+    Ok(socket)
+}
