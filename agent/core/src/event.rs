@@ -225,6 +225,14 @@ pub enum Event {
     SweepDone,
     /// The network spoke.
     Net(NetEvent),
+    /// Whether a source could be listed. Say `false` before the first sweep when it could not (Docker does not answer),
+    /// and `true` once all that is there has appeared: until then what is found there may be old.
+    SourceListed {
+        /// Name of the source.
+        source: String,
+        /// Could it?
+        listed: bool,
+    },
     /// New rules from the next minute's edge on.
     MappingChanged(Mapping),
     /// Disks or uplinks came or went.

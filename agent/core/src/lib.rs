@@ -30,6 +30,9 @@ pub mod limits;
 /// What survives a restart.
 pub mod checkpoint;
 
+#[cfg(test)]
+mod testing;
+
 pub use agent::{Agent, OpenError};
 pub use event::{
     AgentConfig, ClosedWindow, Description, Effects, Event, Fresh, Hardware, Identity, NetEvent, NetworkSeen, Now,

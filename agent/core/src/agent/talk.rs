@@ -1,0 +1,123 @@
+//! The network's words, and which batches go next (I3).
+
+use tallyman_common::ids::SpoolId;
+use tallyman_common::message::{Nack, Verdict, Welcome};
+
+use super::Agent;
+use crate::event::{Effects, NetEvent, Outgoing};
+use crate::notice::Notice;
+use crate::ports::Disk;
+use crate::spool::{FrameKey, ReadBack};
+
+impl Agent {
+    pub(super) fn hear(&mut self, event: NetEvent, effects: &mut Effects, disk: &mut dyn Disk) {
+        match event {
+            NetEvent::Connected { welcome, fresh } => match self.contradiction(&welcome, disk) {
+                Some(reason) => effects.disconnect = Some(self.leave_spool(&reason, fresh, disk)),
+                None => {
+                    self.ship.connected();
+                    self.spool.aggregator_has(welcome.watermark, &welcome.above);
+                }
+            },
+            NetEvent::Disconnected => self.ship.disconnected(),
+            NetEvent::Ack(ack) => {
+                self.spool.ack(ack.spool, ack.seq, ack.upto);
+                self.ship.forget_acked(self.spool.unacked());
+            }
+            NetEvent::Nack(nack) => self.not_taken(&nack),
+        }
+    }
+
+    /// What of the aggregator's answer can't be true of this spool: then it is a copy's, or was set back.
+    fn contradiction(&mut self, welcome: &Welcome, disk: &mut dyn Disk) -> Option<String> {
+        let (watermark, last) = (welcome.watermark, self.spool.last_seq());
+        if watermark > last {
+            return Some(format!("the aggregator has batch {watermark}, this folder ends at {last}"));
+        }
+        let key = self.spool.key(self.spool.current(), watermark)?;
+        let digest = self.spool.digest(key, disk)?;
+        (watermark > 0 && digest != welcome.watermark_digest)
+            .then(|| format!("the aggregator has another batch {watermark} than this folder"))
+    }
+
+    /// Goes on in a new spool in which all series start at 0.
+    fn leave_spool(&mut self, reason: &str, fresh: SpoolId, disk: &mut dyn Disk) -> String {
+        let old = self.spool.current();
+        self.spool.draw(fresh);
+        self.windows.rebirth();
+        self.ship.disconnected();
+        self.save(disk);
+        let text = format!(
+            "spool {old}: {reason}; was this folder restored or copied? Metering goes on in spool {fresh}, in which all \
+             series start at 0"
+        );
+        self.notices.push(Notice::error("spool-contradicted", text));
+        reason.to_owned()
+    }
+
+    fn not_taken(&mut self, nack: &Nack) {
+        let Some(key) = self.spool.key(nack.spool, nack.seq) else {
+            return;
+        };
+        let (verdict, then) = match nack.verdict {
+            Verdict::Retry => ("not taken now", "it is sent again later"),
+            Verdict::Hold => ("held", "it is kept until an operator at the aggregator decides"),
+        };
+        let text = format!(
+            "batch {} of spool {} was {verdict} (reason {}): {}; {then}",
+            nack.seq, nack.spool, nack.reason, nack.text
+        );
+        self.notices.push(Notice::warning("batch-not-taken", text));
+        match nack.verdict {
+            Verdict::Retry => self.ship.retry(key, self.now.boot_ns),
+            Verdict::Hold => self.ship.hold(key),
+        }
+    }
+
+    /// Fills the room on the way with batches.
+    pub(super) fn send(&mut self, effects: &mut Effects, disk: &mut dyn Disk) {
+        let now_ns = self.now.boot_ns;
+        if self.ship.is_stuck(now_ns) {
+            self.ship.disconnected();
+            let reason = "the aggregator does not answer batches";
+            effects.disconnect.get_or_insert_with(|| reason.to_owned());
+        }
+        while let Some(key) = self.ship.next_batch(self.spool.unacked(), now_ns) {
+            match self.spool.read(key, disk) {
+                Ok(frame) => {
+                    self.ship.sent(key, frame.len(), now_ns);
+                    effects.send.push(Outgoing {
+                        spool: self.spool.spool_of(key),
+                        seq: key.seq,
+                        frame,
+                    });
+                }
+                Err(fault) => self.not_read(key, fault),
+            }
+        }
+    }
+
+    fn not_read(&mut self, key: FrameKey, fault: ReadBack) {
+        let spool = self.spool.spool_of(key);
+        match fault {
+            ReadBack::Disk(e) => {
+                let text = format!("batch {} of spool {spool} can't be read: {e}; it is tried again", key.seq);
+                self.notices.push(Notice::error("batch-unreadable", text));
+                self.ship.retry(key, self.now.boot_ns);
+            }
+            ReadBack::Damaged { file } => {
+                let text = format!(
+                    "batch {} of spool {spool} is damaged in {file}: it is lost, a copy of the file is kept aside, and \
+                     the next batch tells all readings again",
+                    key.seq
+                );
+                self.notices.push(Notice::error("spool-damaged", text));
+                let start = self.windows.start().boot;
+                self.windows.frames_lost(start, start);
+                self.ship.forget_acked(self.spool.unacked());
+            }
+            // It was acknowledged and deleted between two looks; there is nothing to send.
+            ReadBack::Unknown => self.ship.hold(key),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The agent on a machine in memory: usage survives crashes at any operation of the disk.
+
+mod world;
+
+mod crash;
+mod rules;

@@ -1,0 +1,1 @@
+//! Spool, on a disk in memory.
