@@ -19,6 +19,9 @@ mod messages;
 // Keys and values of the aggregator's tables.
 #[path = "golden_formats/store.rs"]
 mod store;
+// Tables of numbers in the documents.
+#[path = "golden_formats/numbers.rs"]
+mod numbers;
 
 /// A file that no test writes would be a format that nothing holds.
 #[test]
