@@ -2,6 +2,10 @@
 //! live here; what a batch or a bill means does not.
 
 // In reading order: what a request meets first, then what carries it, then the program.
+/// Orders to a running or a stopped aggregator.
+pub mod cli;
+/// The settings' file.
+pub mod config;
 /// What everything outside the writer holds of it.
 pub mod handle;
 /// The API over HTTP.
@@ -14,6 +18,8 @@ pub mod limits;
 pub mod live;
 /// Counters for Prometheus.
 pub mod metrics;
+/// Start, service and orderly stop.
+pub mod run;
 /// Secrets that are shown once.
 pub mod tokens;
 /// The one thread that changes anything.

@@ -1,5 +1,7 @@
 //! The outside world, one file for each thing: nothing here decides what a batch or a bill means.
 
+/// Orders from the command line to the running program.
+pub mod admin;
 /// The wall clock.
 pub mod clock;
 /// Certificates for agents.

@@ -1,0 +1,263 @@
+//! `tenant`, `price-book`, `rate` and `quarantine`: who pays what, and what counts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tallyman_aggregator_core::api::text::parse_period;
+use tallyman_aggregator_core::rating::{BillingZone, PriceBook, hour_text, offline, parse_hour};
+use tallyman_aggregator_core::registry::{Command, TenantTerms};
+use tallyman_common::time::Hour;
+
+use super::desk::Desk;
+use super::lists::List;
+use super::{print, print_list};
+use crate::config::Config;
+use crate::io::clock;
+
+/// Tenants and whose claims are theirs.
+#[derive(Debug, Subcommand)]
+pub enum TenantOrder {
+    /// Register a tenant, or change what is given; the rest stays.
+    Set(TenantSet),
+    /// Show all tenants.
+    List,
+}
+
+/// A tenant's terms.
+#[derive(Debug, Args)]
+pub struct TenantSet {
+    /// Key of the tenant: a-z, 0-9, `-`, `_`, `.`.
+    key: String,
+    /// Name for people; the key without.
+    #[arg(long)]
+    name: Option<String>,
+    /// Owner that nodes find on workloads and that means this tenant; may be given several times; the key without.
+    #[arg(long)]
+    claim: Vec<String>,
+    /// Account that pays; the key without.
+    #[arg(long)]
+    account: Option<String>,
+    /// IANA zone of its days and months; UTC without.
+    #[arg(long)]
+    zone: Option<String>,
+    /// Currency of its bills; USD without.
+    #[arg(long)]
+    currency: Option<String>,
+    /// Language of its bills: en or zh.
+    #[arg(long)]
+    language: Option<String>,
+    /// Hour, day or month from which this holds, such as 2026-01-31T23:00:00Z, 2026-01-31 or 2026-01; this hour
+    /// without.
+    #[arg(long)]
+    from: Option<String>,
+}
+
+impl TenantOrder {
+    /// Runs the order.
+    pub fn run(self, config: &Config, as_json: bool) -> anyhow::Result<()> {
+        let mut desk = Desk::open(config)?;
+        match self {
+            Self::List => print_list(&mut desk, List::Tenants, as_json),
+            Self::Set(set) => {
+                let known = desk.list(List::Tenants)?;
+                let known = known.as_array().into_iter().flatten();
+                let terms = set.terms(known.into_iter().find(|t| t["tenant"] == set.key.as_str()))?;
+                let (tenant, from) = (terms.tenant.clone(), hour_text(terms.from));
+                let claims = terms.claims.join(", ");
+                let position = desk.command(Command::SetTenant(terms))?;
+                let text = format!("tenant `{tenant}` from {from} on; claims: {claims}\n");
+                print(
+                    as_json,
+                    &json!({"tenant": tenant, "from": from, "position": position}),
+                    &text,
+                )
+            }
+        }
+    }
+}
+
+impl TenantSet {
+    fn terms(&self, known: Option<&Value>) -> anyhow::Result<TenantTerms> {
+        let said = |given: &Option<String>, field: &str, fallback: &str| {
+            let before = known.and_then(|t| t[field].as_str());
+            given
+                .clone()
+                .unwrap_or_else(|| before.unwrap_or(fallback).to_owned())
+        };
+        let claims_before = known.and_then(|t| t["claims"].as_array()).map(|claims| {
+            let claims = claims.iter().filter_map(Value::as_str);
+            claims.map(str::to_owned).collect()
+        });
+        let claims = match (self.claim.is_empty(), claims_before) {
+            (false, _) => self.claim.clone(),
+            (true, Some(before)) => before,
+            (true, None) => vec![self.key.clone()],
+        };
+        let zone = said(&self.zone, "zone", "UTC");
+        Ok(TenantTerms {
+            tenant: self.key.clone(),
+            name: said(&self.name, "name", &self.key),
+            claims,
+            account: said(&self.account, "account", &self.key),
+            currency: said(&self.currency, "currency", "USD"),
+            language: said(&self.language, "language", "en"),
+            from: match &self.from {
+                Some(text) => first_hour(text, &zone)?,
+                None => clock::now().hour(),
+            },
+            zone,
+        })
+    }
+}
+
+/// Price books.
+#[derive(Debug, Subcommand)]
+pub enum PriceBookOrder {
+    /// Check a file; every fault is told with its line.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Activate a file from an hour on.
+    Add {
+        /// The file.
+        file: PathBuf,
+        /// Hour, day or month of the book's zone from which it prices.
+        #[arg(long)]
+        from: String,
+    },
+    /// Show all price books.
+    List,
+}
+
+impl PriceBookOrder {
+    /// Runs the order; `check` needs no data folder.
+    pub fn run(self, config: impl FnOnce() -> anyhow::Result<Config>, as_json: bool) -> anyhow::Result<()> {
+        match self {
+            Self::Check { file } => {
+                let (_, book) = read_book(&file)?;
+                let items = book.items().len();
+                let text = format!(
+                    "{}: price book `{}` in {} has {items} items and no faults\ndigest {}\n",
+                    file.display(),
+                    book.name(),
+                    book.currency().code(),
+                    book.digest()
+                );
+                let value = json!({"name": book.name(), "items": items, "digest": book.digest()});
+                print(as_json, &value, &text)
+            }
+            Self::Add { file, from } => {
+                let (text, book) = read_book(&file)?;
+                let from = first_hour(&from, book.time_zone().name())?;
+                let position = Desk::open(&config()?)?.command(Command::AddPriceBook { text, from })?;
+                let words = format!(
+                    "price book `{}` prices from {} on\n",
+                    book.name(),
+                    hour_text(from)
+                );
+                let value = json!({"digest": book.digest(), "from": hour_text(from), "position": position});
+                print(as_json, &value, &words)
+            }
+            Self::List => print_list(&mut Desk::open(&config()?)?, List::PriceBooks, as_json),
+        }
+    }
+}
+
+fn read_book(file: &Path) -> anyhow::Result<(String, PriceBook)> {
+    let text = read(file)?;
+    let book = PriceBook::parse(&text).map_err(|faults| {
+        let lines: Vec<String> = faults
+            .iter()
+            .map(|f| format!("{}: {f}", file.display()))
+            .collect();
+        anyhow!(lines.join("\n"))
+    })?;
+    Ok((text, book))
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))
+}
+
+fn first_hour(text: &str, zone: &str) -> anyhow::Result<Hour> {
+    let zone = BillingZone::parse(zone)?;
+    // `2026-01-31T23` is what people write for an hour.
+    let long = format!("{text}:00:00Z");
+    if let Ok(hour) = parse_hour(&long) {
+        return Ok(hour);
+    }
+    parse_period(text, &zone)
+        .map(|period| period.start)
+        .map_err(|e| anyhow!("--from: {e}"))
+}
+
+/// Rates files without a store.
+#[derive(Debug, Args)]
+pub struct Rate {
+    /// Price book.
+    #[arg(long)]
+    price_book: PathBuf,
+    /// Usage: one JSON object a line (docs/schemas/rate-input.schema.json).
+    #[arg(long)]
+    usage: PathBuf,
+}
+
+impl Rate {
+    /// Prints lines and totals as JSON (docs/schemas/rate-output.schema.json).
+    pub fn run(self) -> anyhow::Result<()> {
+        let rated = offline::rate(&read(&self.price_book)?, &read(&self.usage)?)?;
+        println!("{rated}");
+        Ok(())
+    }
+}
+
+/// Batches that wait for a decision.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineOrder {
+    /// Show all held batches.
+    List,
+    /// Count a held batch after all.
+    Release(Verdict),
+    /// Never count a held batch; its node may drop it.
+    Discard(Verdict),
+}
+
+/// A decision about a held batch.
+#[derive(Debug, Args)]
+pub struct Verdict {
+    /// Position, as the list shows it.
+    position: u64,
+    /// Why; it stands in the log.
+    #[arg(long)]
+    reason: String,
+}
+
+impl QuarantineOrder {
+    /// Runs the order.
+    pub fn run(self, config: &Config, as_json: bool) -> anyhow::Result<()> {
+        let mut desk = Desk::open(config)?;
+        let (verdict, release) = match self {
+            Self::List => return print_list(&mut desk, List::Quarantine, as_json),
+            Self::Release(verdict) => (verdict, true),
+            Self::Discard(verdict) => (verdict, false),
+        };
+        let Verdict { position, reason } = verdict;
+        if reason.trim().is_empty() {
+            bail!("a reason is needed: it stands in the log");
+        }
+        let (command, what) = if release {
+            (Command::ReleaseBatch { position, reason }, "is counted")
+        } else {
+            (
+                Command::DiscardBatch { position, reason },
+                "will never be counted",
+            )
+        };
+        let decided = desk.command(command)?;
+        let text = format!("the batch at position {position} {what}\n");
+        print(as_json, &json!({"batch": position, "position": decided}), &text)
+    }
+}

@@ -1,0 +1,148 @@
+//! Where orders of the command line go: to the running program, or, when none runs, into the store itself by the same
+//! step and commit. Either way the decision stands in the log with its actor.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::Value;
+use tallyman_aggregator_core::aggregator::{Aggregator, Answer as CoreAnswer, Event};
+use tallyman_aggregator_core::registry::Command;
+
+use super::lists::{List, list};
+use crate::config::Config;
+use crate::handle::with_books;
+use crate::io::admin::{Answer, Order, SOURCE, actor_of};
+use crate::io::clock;
+use crate::io::rocks::{Create, RocksOpenError, RocksStore};
+
+/// Takes orders.
+pub enum Desk {
+    /// The running program.
+    Running(BufReader<UnixStream>),
+    /// The store, while no program runs.
+    Stopped(Box<Stopped>),
+}
+
+/// An aggregator without its sockets.
+pub struct Stopped {
+    aggregator: Aggregator,
+    store: RocksStore,
+}
+
+impl Desk {
+    /// Finds the running program, else opens the store.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        match UnixStream::connect(config.socket()) {
+            Ok(stream) => return Ok(Self::Running(BufReader::new(stream))),
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                let path = config.socket();
+                bail!(
+                    "{}: {e} (run this as root or as the service's user)",
+                    path.display()
+                );
+            }
+            Err(_) => {}
+        }
+        match RocksStore::open(&config.store(), Create::No) {
+            Ok(store) => Stopped::open(store).map(|s| Self::Stopped(Box::new(s))),
+            Err(error @ RocksOpenError::Locked(_)) => {
+                let socket = config.socket();
+                Err(anyhow!("{error} It does not answer on {}.", socket.display()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a change; its position.
+    pub fn command(&mut self, command: Command) -> anyhow::Result<u64> {
+        match self {
+            Self::Running(stream) => match ask(stream, &Order::Command(command))? {
+                Answer::Applied(position) => Ok(position),
+                other => Err(unexpected(other)),
+            },
+            Self::Stopped(stopped) => stopped.command(command),
+        }
+    }
+
+    /// A list, as an array of objects.
+    pub fn list(&mut self, which: List) -> anyhow::Result<Value> {
+        match self {
+            Self::Running(stream) => match ask(stream, &Order::List(which))? {
+                Answer::Listed(rows) => Ok(rows),
+                other => Err(unexpected(other)),
+            },
+            Self::Stopped(stopped) => stopped.list(which),
+        }
+    }
+
+    /// A copy of the store in `path`, with every cell written.
+    pub fn checkpoint(&mut self, path: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::Running(stream) => match ask(stream, &Order::Checkpoint(path.to_owned()))? {
+                Answer::Done => Ok(()),
+                other => Err(unexpected(other)),
+            },
+            Self::Stopped(stopped) => stopped.checkpoint(path),
+        }
+    }
+}
+
+fn ask(stream: &mut BufReader<UnixStream>, order: &Order) -> anyhow::Result<Answer> {
+    let mut line = serde_json::to_string(order)?;
+    line.push('\n');
+    let lost = "the running aggregator went away: look at its log, and at whether the change was made";
+    stream.get_mut().write_all(line.as_bytes()).context(lost)?;
+    let mut answer = String::new();
+    if stream.read_line(&mut answer).context(lost)? == 0 {
+        bail!(lost);
+    }
+    serde_json::from_str(&answer).context("the running aggregator is of another version")
+}
+
+fn unexpected(answer: Answer) -> anyhow::Error {
+    match answer {
+        Answer::Rejected(reason) | Answer::Failed(reason) => anyhow!(reason),
+        other => anyhow!("the running aggregator is of another version: it answered {other:?}"),
+    }
+}
+
+impl Stopped {
+    /// Opens an aggregator over its store.
+    pub fn open(store: RocksStore) -> anyhow::Result<Self> {
+        let aggregator = Aggregator::open(&store, clock::now())?;
+        Ok(Self { aggregator, store })
+    }
+
+    /// Makes a change; its position.
+    pub fn command(&mut self, command: Command) -> anyhow::Result<u64> {
+        let now = clock::now();
+        let event = Event::Command {
+            ticket: 0,
+            actor: actor_of(rustix::process::getuid().as_raw()),
+            source: SOURCE.to_owned(),
+            command,
+        };
+        self.aggregator.step(now, event, &self.store)?;
+        let answers = self.aggregator.commit(now, true, &mut self.store)?;
+        match answers.into_inner().pop() {
+            Some((_, CoreAnswer::Applied(position))) => Ok(position),
+            Some((_, CoreAnswer::Rejected(rejected))) => Err(rejected.into()),
+            other => unreachable!("a command is applied or rejected, not {other:?}"),
+        }
+    }
+
+    /// A list, as an array of objects.
+    fn list(&self, which: List) -> anyhow::Result<Value> {
+        let (registry, position) = (self.aggregator.registry().clone(), self.aggregator.position());
+        Ok(with_books(&self.store, registry, position, |books| {
+            list(which, books)
+        })??)
+    }
+
+    fn checkpoint(&mut self, path: &Path) -> anyhow::Result<()> {
+        self.aggregator.commit(clock::now(), true, &mut self.store)?;
+        Ok(self.store.checkpoint(path)?)
+    }
+}

@@ -1,0 +1,172 @@
+//! Orders from the command line to the running program: a Unix socket for its owner alone, one line of JSON each way.
+//!
+//! Who orders is known from the socket's peer credentials, never from the order.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tallyman_aggregator_core::registry::Command;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::cli::lists::{List, list};
+use crate::handle::{CommandError, Handle};
+use crate::limits::{ADMIN_BYTES_MAX, ADMIN_CONNECTIONS_MAX};
+
+/// Source of decisions that come from the command line.
+pub const SOURCE: &str = "cli";
+
+/// An order.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Make a change.
+    Command(Command),
+    /// Show a list.
+    List(List),
+    /// Write everything and copy the store into a folder.
+    Checkpoint(PathBuf),
+}
+
+/// The answer to an order.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The change's position.
+    Applied(u64),
+    /// The list.
+    Listed(Value),
+    /// Done.
+    Done,
+    /// The change has no effect, for this reason.
+    Rejected(String),
+    /// It could not be done now.
+    Failed(String),
+}
+
+/// The socket, bound.
+#[derive(Debug)]
+pub struct AdminServer {
+    listener: UnixListener,
+    handle: Handle,
+}
+
+impl AdminServer {
+    /// Binds the socket; only the owner of the process may connect. What an earlier process left is removed: whoever
+    /// holds the store's lock is the only one.
+    pub fn bind(path: &Path, handle: Handle) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, handle })
+    }
+
+    /// Serves for as long as it is polled.
+    pub async fn serve(self) {
+        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+        loop {
+            let place = places.clone().acquire_owned().await.expect("never closed");
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let handle = self.handle.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = converse(&handle, stream).await {
+                            tracing::warn!(%error, "an order over the admin socket came to nothing");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the admin socket failed");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn converse(handle: &Handle, stream: UnixStream) -> io::Result<()> {
+    let actor = actor_of(stream.peer_cred()?.uid());
+    let (reading, mut writing) = stream.into_split();
+    let mut lines = BufReader::new(reading.take(ADMIN_BYTES_MAX as u64));
+    let mut line = String::new();
+    while lines.read_line(&mut line).await? > 0 {
+        let answer = match serde_json::from_str(&line) {
+            Ok(order) => obey(handle, &actor, order).await,
+            Err(error) => Answer::Failed(format!(
+                "the running aggregator does not understand this order ({error}): are both of one version?"
+            )),
+        };
+        let mut text = serde_json::to_string(&answer).map_err(io::Error::other)?;
+        text.push('\n');
+        writing.write_all(text.as_bytes()).await?;
+        line.clear();
+        lines.get_mut().set_limit(ADMIN_BYTES_MAX as u64);
+    }
+    Ok(())
+}
+
+async fn obey(handle: &Handle, actor: &str, order: Order) -> Answer {
+    match order {
+        Order::Command(command) => match handle.command(actor.to_owned(), SOURCE.to_owned(), command).await {
+            Ok(position) => Answer::Applied(position),
+            Err(CommandError::Rejected(rejected)) => Answer::Rejected(rejected.to_string()),
+            Err(CommandError::Unavailable(error)) => Answer::Failed(error.to_string()),
+        },
+        Order::List(which) => match handle.read(move |books| list(which, books)).await {
+            Ok(Ok(found)) => Answer::Listed(found),
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Err(error) => Answer::Failed(error.to_string()),
+        },
+        Order::Checkpoint(path) => match handle.checkpoint(path).await {
+            Ok(()) => Answer::Done,
+            Err(error) => Answer::Failed(error.to_string()),
+        },
+    }
+}
+
+/// Who a user id is, as it stands in the log.
+pub fn actor_of(uid: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").ok();
+    let name = users.as_deref().and_then(|text| user_name(text, uid));
+    format!("cli:{}", name.unwrap_or(&uid.to_string()))
+}
+
+fn user_name(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_known_by_name_or_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert_eq!(user_name(passwd, 1000), Some("ann"));
+        assert_eq!(user_name(passwd, 7), None);
+    }
+
+    #[test]
+    fn orders_come_back_from_their_line() {
+        let order = Order::Command(Command::RevokeToken { id: "a".to_owned() });
+        let line = serde_json::to_string(&order).unwrap();
+        assert!(matches!(
+            serde_json::from_str(&line).unwrap(),
+            Order::Command(Command::RevokeToken { id }) if id == "a"
+        ));
+    }
+}
