@@ -148,7 +148,9 @@ impl Slots {
             }
         }
         found.sort_by_key(|(_, checkpoint)| std::cmp::Reverse(checkpoint.named.generation));
-        let generation = found.first().map_or(0, |(_, checkpoint)| checkpoint.named.generation);
+        let generation = found
+            .first()
+            .map_or(0, |(_, checkpoint)| checkpoint.named.generation);
         let (precious, choice) = choose(found, opened);
         if let Some(at) = precious {
             // It was read, so it is there; a crash of the machine must not take it now.
@@ -225,7 +227,10 @@ fn encode(named: &Named, snapshot: &Snapshot) -> Vec<u8> {
     let mut body = VERSION.to_le_bytes().to_vec();
     push(&mut body, &codec::encode(named));
     push(&mut body, &codec::encode(&snapshot.frame));
-    push(&mut body, &codec::encode(&snapshot.owners.len().div_ceil(PIECE_LEN)));
+    push(
+        &mut body,
+        &codec::encode(&snapshot.owners.len().div_ceil(PIECE_LEN)),
+    );
     for owners in snapshot.owners.chunks(PIECE_LEN) {
         push(&mut body, &codec::encode(&owners.to_vec()));
     }

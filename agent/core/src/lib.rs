@@ -5,38 +5,38 @@
 //! Nothing here knows what usage costs or what the aggregator does with it.
 
 // Declared in reading order, a comment each, so that the order is kept.
-/// Bytes of kernel files in, plain values out.
-pub mod sources;
-/// Who owns a workload.
-pub mod mapping;
-/// From values to readings per owner and window.
-pub mod windows;
-/// Frames and checkpoints on disk.
-pub mod spool;
-/// Which batch goes when.
-pub mod ship;
 /// The composer.
 pub mod agent;
+/// What survives a restart.
+pub mod checkpoint;
 /// What goes in and out.
 pub mod event;
-/// The figures of `status`.
-pub mod status;
+/// Every named maximum.
+pub mod limits;
+/// Who owns a workload.
+pub mod mapping;
 /// What an operator is told.
 pub mod notice;
 /// The disk port and the witness of durability.
 pub mod ports;
-/// Every named maximum.
-pub mod limits;
-/// What survives a restart.
-pub mod checkpoint;
+/// Which batch goes when.
+pub mod ship;
+/// Bytes of kernel files in, plain values out.
+pub mod sources;
+/// Frames and checkpoints on disk.
+pub mod spool;
+/// The figures of `status`.
+pub mod status;
+/// From values to readings per owner and window.
+pub mod windows;
 
 #[cfg(test)]
 mod testing;
 
 pub use agent::{Agent, OpenError};
 pub use event::{
-    AgentConfig, ClosedWindow, Description, Effects, Event, Fresh, Hardware, Identity, NetEvent, NetworkSeen, Now,
-    Outgoing, ReadFault, Slot, SourceKind, Sweep, Tree, Trees, WorkloadSeen,
+    AgentConfig, ClosedWindow, Description, Effects, Event, Fresh, Hardware, Identity, NetEvent, NetworkSeen,
+    Now, Outgoing, ReadFault, Slot, SourceKind, Sweep, Tree, Trees, WorkloadSeen,
 };
 pub use mapping::Mapping;
 pub use notice::{Level, Notice};

@@ -50,6 +50,15 @@ pub const RETRY_LAST_MS: u64 = 300_000;
 /// A batch without an answer for this long ends the connection.
 pub const ANSWER_MS_MAX: u64 = 60_000;
 
-const _: () = assert!(PART_BYTES_MAX * 2 < RAW_BYTES_MAX, "one record above a part's size still fits a frame");
-const _: () = assert!(SEGMENT_BYTES_MAX as usize + FRAME_BYTES_MAX < u32::MAX as usize, "offsets fit u32");
-const _: () = assert!(RESERVE_BYTES * 2 < SPOOL_BYTES_MIN, "room is left beside the reserve");
+const _: () = assert!(
+    PART_BYTES_MAX * 2 < RAW_BYTES_MAX,
+    "one record above a part's size still fits a frame"
+);
+const _: () = assert!(
+    SEGMENT_BYTES_MAX as usize + FRAME_BYTES_MAX < u32::MAX as usize,
+    "offsets fit u32"
+);
+const _: () = assert!(
+    RESERVE_BYTES * 2 < SPOOL_BYTES_MIN,
+    "room is left beside the reserve"
+);

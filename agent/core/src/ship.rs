@@ -90,7 +90,10 @@ impl Ship {
             return None;
         }
         let may_go = |key: &&FrameKey| {
-            let waits = self.waiting.get(key).is_some_and(|waiting| waiting.until_ns > now_ns);
+            let waits = self
+                .waiting
+                .get(key)
+                .is_some_and(|waiting| waiting.until_ns > now_ns);
             !waits && !self.held.contains(key) && !self.on_the_way.contains_key(key)
         };
         let next = if self.oldest_is_next {

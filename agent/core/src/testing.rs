@@ -121,7 +121,9 @@ impl Disk for MemDisk {
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
         let outcome = self.operation();
         let used: usize = self.files.values().map(|f| f.live.len()).sum();
-        let room = self.capacity.map_or(usize::MAX, |capacity| capacity - used.min(capacity));
+        let room = self
+            .capacity
+            .map_or(usize::MAX, |capacity| capacity - used.min(capacity));
         // A failed append leaves some of its bytes.
         let written = match &outcome {
             Err(_) => bytes.len() / 2,
@@ -130,7 +132,11 @@ impl Disk for MemDisk {
         let live = &mut self.files.entry(name.to_owned()).or_default().live;
         live.extend_from_slice(&bytes[..written.min(room)]);
         outcome?;
-        if room < bytes.len() { Err(DiskError::Full) } else { Ok(()) }
+        if room < bytes.len() {
+            Err(DiskError::Full)
+        } else {
+            Ok(())
+        }
     }
 
     fn sync(&mut self, name: &str) -> Result<(), DiskError> {

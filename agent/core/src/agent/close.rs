@@ -82,7 +82,9 @@ impl Agent {
         let frames = self.seal(&closed, position, clean_stop)?;
         let bytes: usize = frames.iter().map(|(_, frame)| frame.len() + 64).sum();
         self.spool.make_room(bytes as u64, disk)?;
-        let last = frames.last().map_or_else(Digest::default, |(header, _)| header.digest());
+        let last = frames
+            .last()
+            .map_or_else(Digest::default, |(header, _)| header.digest());
         let last_seq = position.next_seq + frames.len() as u64 - 1;
         let named = Named::new(self.identity.node, position.spool, last_seq, last, &self.spool);
         let slot = self.slots.write(named, &next.snapshot(), disk)?;
@@ -92,7 +94,12 @@ impl Agent {
         Ok((closed, *durable.get()))
     }
 
-    fn seal(&self, closed: &Closed, position: Position, clean_stop: bool) -> Result<Vec<(Header, Vec<u8>)>, FrameError> {
+    fn seal(
+        &self,
+        closed: &Closed,
+        position: Position,
+        clean_stop: bool,
+    ) -> Result<Vec<(Header, Vec<u8>)>, FrameError> {
         let parts = u16::try_from(closed.parts.len()).expect("windows have few parts");
         let mut prev_digest = self.spool.last_digest();
         let mut frames = Vec::with_capacity(closed.parts.len());
@@ -155,7 +162,9 @@ impl Agent {
         match outcome {
             Ok(()) => self.is_saved = true,
             Err(fault) => {
-                let text = format!("no checkpoint could be written: {fault}; a crash now would cost time resolution");
+                let text = format!(
+                    "no checkpoint could be written: {fault}; a crash now would cost time resolution"
+                );
                 self.notices.push(Notice::error("checkpoint-failed", text));
             }
         }

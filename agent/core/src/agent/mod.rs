@@ -15,10 +15,10 @@ use crate::status::Status;
 use crate::windows::edge::next_sweep_ns;
 use crate::windows::{Directory, Windows};
 
-/// Start of a process.
-mod open;
 /// From a window to durable frames.
 mod close;
+/// Start of a process.
+mod open;
 /// The network's words, and what is sent.
 mod talk;
 #[cfg(test)]
@@ -115,10 +115,9 @@ impl Agent {
             self.spool.window_minutes()
         };
         let start = self.windows.start();
-        if start.is_over(now, minutes) && now.boot_ns >= self.close_not_before_ns {
-            if let Some(end) = start.end(now) {
-                effects.closed = self.close(end, false, disk);
-            }
+        let is_due = start.is_over(now, minutes) && now.boot_ns >= self.close_not_before_ns;
+        if let Some(end) = start.end(now).filter(|_| is_due) {
+            effects.closed = self.close(end, false, disk);
         }
         if !self.is_saved {
             self.save(disk);

@@ -31,7 +31,9 @@ pub enum OpenError {
         known: u16,
     },
     /// The folder belongs to another node.
-    #[error("the spool folder belongs to node {found}, this is node {wanted}: restore the right folder or empty it")]
+    #[error(
+        "the spool folder belongs to node {found}, this is node {wanted}: restore the right folder or empty it"
+    )]
     OtherNode {
         /// Whose it is.
         found: String,
@@ -84,10 +86,10 @@ impl Agent {
             let text = format!("{slot} was not written whole or is damaged; the other one counts");
             Notice::info("checkpoint-slot", text)
         }));
-        if let Choice::Matches(checkpoint) | Choice::Ahead(checkpoint) = &choice {
-            if checkpoint.named.node != identity.node {
-                return Err(other_node(checkpoint.named.node.to_string()));
-            }
+        if let Choice::Matches(checkpoint) | Choice::Ahead(checkpoint) = &choice
+            && checkpoint.named.node != identity.node
+        {
+            return Err(other_node(checkpoint.named.node.to_string()));
         }
         let is_saved = matches!(choice, Choice::Matches(_));
         let (windows, spool) = take_up(&config, opened, choice, (now, fresh), &mut notices)?;
@@ -137,7 +139,8 @@ fn take_up(
         hardware: config.hardware.clone(),
     };
     let begin = || Windows::new(settings.clone(), config.mapping.clone(), now);
-    let restore = |c: &Checkpoint| Windows::restore(c.snapshot.clone(), settings.clone(), config.mapping.clone(), now);
+    let restore =
+        |c: &Checkpoint| Windows::restore(c.snapshot.clone(), settings.clone(), config.mapping.clone(), now);
     let OpenedSpool {
         mut spool,
         last,
@@ -185,5 +188,6 @@ fn take_up(
 }
 
 fn end_of(last: Option<LastFrame>, boot: BootId) -> BootMs {
-    last.filter(|last| last.boot == boot).map_or(BootMs(0), |last| last.boot_end)
+    last.filter(|last| last.boot == boot)
+        .map_or(BootMs(0), |last| last.boot_end)
 }

@@ -32,7 +32,9 @@ impl Agent {
     fn contradiction(&mut self, welcome: &Welcome, disk: &mut dyn Disk) -> Option<String> {
         let (watermark, last) = (welcome.watermark, self.spool.last_seq());
         if watermark > last {
-            return Some(format!("the aggregator has batch {watermark}, this folder ends at {last}"));
+            return Some(format!(
+                "the aggregator has batch {watermark}, this folder ends at {last}"
+            ));
         }
         let key = self.spool.key(self.spool.current(), watermark)?;
         let digest = self.spool.digest(key, disk)?;
@@ -101,7 +103,10 @@ impl Agent {
         let spool = self.spool.spool_of(key);
         match fault {
             ReadBack::Disk(e) => {
-                let text = format!("batch {} of spool {spool} can't be read: {e}; it is tried again", key.seq);
+                let text = format!(
+                    "batch {} of spool {spool} can't be read: {e}; it is tried again",
+                    key.seq
+                );
                 self.notices.push(Notice::error("batch-unreadable", text));
                 self.ship.retry(key, self.now.boot_ns);
             }

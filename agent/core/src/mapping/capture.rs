@@ -86,7 +86,11 @@ mod tests {
     #[test]
     fn stars_say_what_they_took() {
         let table = [
-            ("/tenants.slice/tenant-*.slice", "/tenants.slice/tenant-acme.slice", Some(vec!["acme"])),
+            (
+                "/tenants.slice/tenant-*.slice",
+                "/tenants.slice/tenant-acme.slice",
+                Some(vec!["acme"]),
+            ),
             ("/tenants.slice/tenant-*.slice", "/tenants.slice/acme.slice", None),
             ("/tenants.slice/*", "/tenants.slice/a/b", None),
             ("/**/t-*.slice/**", "/x/y/t-1.slice/z", Some(vec!["1"])),

@@ -49,6 +49,9 @@ pub enum When {
     Cgroup(String),
 }
 
+/// Labels by key.
+pub type Labels = BTreeMap<String, String>;
+
 /// What is known of a workload when its owner is looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -57,7 +60,7 @@ pub struct Subject<'a> {
     /// Name for people.
     pub name: &'a str,
     /// Labels of the container and of its image, once it was described.
-    pub labels: Option<(&'a BTreeMap<String, String>, &'a BTreeMap<String, String>)>,
+    pub labels: Option<(&'a Labels, &'a Labels)>,
 }
 
 /// Why a mapping was refused, with the rule's number from 1 on.
@@ -151,7 +154,10 @@ impl Rule {
         }
         let stars = capture::stars(pattern);
         match placeholders(&self.owner).find(|n| *n == 0 || *n > stars) {
-            Some(n) => Err(format!("`{}` uses ${n}, but `{pattern}` has {stars} `*`", self.owner)),
+            Some(n) => Err(format!(
+                "`{}` uses ${n}, but `{pattern}` has {stars} `*`",
+                self.owner
+            )),
             None if self.owner.is_empty() => Err("it names no owner".to_owned()),
             None => Ok(()),
         }

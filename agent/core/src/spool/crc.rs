@@ -10,7 +10,11 @@ const fn tables() -> [[u32; 256]; 8] {
         let mut crc = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ POLYNOMIAL } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                crc >> 1 ^ POLYNOMIAL
+            } else {
+                crc >> 1
+            };
             bit += 1;
         }
         tables[0][byte] = crc;
@@ -43,8 +47,9 @@ fn update(mut crc: u32, bytes: &[u8]) -> u32 {
             sum ^ TABLES[7 - at][byte as usize]
         });
     }
-    rest.iter()
-        .fold(crc, |crc, byte| crc >> 8 ^ TABLES[0][((crc ^ u32::from(*byte)) & 0xff) as usize])
+    rest.iter().fold(crc, |crc, byte| {
+        crc >> 8 ^ TABLES[0][((crc ^ u32::from(*byte)) & 0xff) as usize]
+    })
 }
 
 #[cfg(test)]

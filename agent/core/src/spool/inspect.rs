@@ -76,9 +76,14 @@ pub fn verify(disk: &mut dyn Disk) -> Result<Verified, DiskError> {
         verified.frames += scan.frames.len() as u64;
         verified.bytes += bytes.len() as u64;
         let damage = scan.damage.iter();
-        verified.damage.extend(damage.map(|(from, to)| format!("{file}: damaged bytes {from}..{to}")));
+        verified
+            .damage
+            .extend(damage.map(|(from, to)| format!("{file}: damaged bytes {from}..{to}")));
         if scan.tail == Tail::Torn {
-            let text = format!("{file}: its last {} bytes are no whole entry", bytes.len() - scan.sound_end);
+            let text = format!(
+                "{file}: its last {} bytes are no whole entry",
+                bytes.len() - scan.sound_end
+            );
             verified.damage.push(text);
         }
         for found in &scan.frames {

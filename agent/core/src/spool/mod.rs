@@ -14,14 +14,14 @@ use crate::ports::{Disk, DiskError, Durable};
 
 /// Tells damage.
 mod crc;
-/// Bytes and names of segments.
-mod segment;
-/// What a segment holds.
-mod scan;
-/// Taking a folder up again.
-mod open;
 /// For the command line.
 mod inspect;
+/// Taking a folder up again.
+mod open;
+/// What a segment holds.
+mod scan;
+/// Bytes and names of segments.
+mod segment;
 #[cfg(test)]
 mod tests;
 
@@ -162,7 +162,10 @@ impl Spool {
     pub fn window_minutes(&self) -> u64 {
         let held = self.segments.iter().filter(|s| !self.is_acked(s));
         let used = held.map(|s| s.bytes).sum::<u64>() + self.quarantine_bytes + RESERVE_BYTES;
-        match used.checked_mul(100).map(|hundredfold| hundredfold / self.limit_bytes) {
+        match used
+            .checked_mul(100)
+            .map(|hundredfold| hundredfold / self.limit_bytes)
+        {
             Some(0..80) => 1,
             Some(80..90) => 5,
             Some(90..95) => 15,
@@ -212,7 +215,8 @@ impl Spool {
         segment.bytes += buffer.len() as u64;
         segment.newest = last.wall_end;
         segment.places.extend(places);
-        self.unacked.extend((first.seq..=last.seq).map(|seq| FrameKey { age, seq }));
+        self.unacked
+            .extend((first.seq..=last.seq).map(|seq| FrameKey { age, seq }));
         self.last_seq = last.seq;
         self.last_digest = last.digest();
         Ok(durable)
@@ -264,7 +268,9 @@ impl Spool {
                 self.segments.pop();
                 let _ = disk.remove(&file);
             } else {
-                let _ = disk.truncate(&file, durable_bytes).and_then(|()| disk.sync(&file));
+                let _ = disk
+                    .truncate(&file, durable_bytes)
+                    .and_then(|()| disk.sync(&file));
             }
         }
         Ok(outcome?)
@@ -288,7 +294,9 @@ impl Spool {
         loop {
             let acked = self.segments.iter().filter(|s| self.is_acked(s));
             let acked_bytes: u64 = acked.map(|s| s.bytes).sum();
-            let Some(oldest) = self.oldest_acked() else { return Ok(()) };
+            let Some(oldest) = self.oldest_acked() else {
+                return Ok(());
+            };
             let age = now.0.checked_sub(self.segments[oldest].newest.0);
             let is_old = age.is_some_and(|ms| ms > retention_ms);
             if !is_old && acked_bytes <= self.limit_bytes / 2 {
@@ -380,7 +388,9 @@ impl Spool {
     }
 
     fn ack_upto(&mut self, age: u32, upto: Seq) {
-        let done = self.unacked.range(FrameKey { age, seq: 0 }..=FrameKey { age, seq: upto });
+        let done = self
+            .unacked
+            .range(FrameKey { age, seq: 0 }..=FrameKey { age, seq: upto });
         for key in done.copied().collect::<Vec<_>>() {
             self.unacked.remove(&key);
         }
@@ -388,7 +398,8 @@ impl Spool {
 
     /// Whether a frame was acknowledged, or is not there any more.
     pub fn was_acked(&self, spool: SpoolId, seq: Seq) -> bool {
-        self.key(spool, seq).is_none_or(|key| !self.unacked.contains(&key))
+        self.key(spool, seq)
+            .is_none_or(|key| !self.unacked.contains(&key))
     }
 
     /// All frames of the open spool up to this one were acknowledged.
@@ -449,7 +460,13 @@ impl Spool {
         for (spool, list) in ranges {
             let Some(key) = self.key(*spool, 0) else { continue };
             for (from, to) in list {
-                let range = FrameKey { age: key.age, seq: *from }..FrameKey { age: key.age, seq: *to };
+                let range = FrameKey {
+                    age: key.age,
+                    seq: *from,
+                }..FrameKey {
+                    age: key.age,
+                    seq: *to,
+                };
                 for key in self.unacked.range(range).copied().collect::<Vec<_>>() {
                     self.unacked.remove(&key);
                 }

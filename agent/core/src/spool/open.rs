@@ -89,7 +89,10 @@ impl Spool {
     ) -> Result<OpenedSpool, SpoolError> {
         let listed = disk.list()?;
         let mut reads = read_all(&listed, disk)?;
-        let foreign = reads.iter().flat_map(|r| &r.scan.frames).find(|f| f.header.node != node);
+        let foreign = reads
+            .iter()
+            .flat_map(|r| &r.scan.frames)
+            .find(|f| f.header.node != node);
         if let Some(frame) = foreign {
             return Err(SpoolError::OtherNode(frame.header.node));
         }
@@ -99,7 +102,10 @@ impl Spool {
         let is_open = settle_tail(&mut reads, disk, &mut notices)?;
         let tail_is_damaged = reads.last().is_some_and(|r| r.scan.tail == Tail::Damaged);
         let next_ordinal = reads.last().map_or(1, |r| r.name.ordinal + 1);
-        let quarantine = disk.list()?.into_iter().filter(|l| l.name.starts_with(QUARANTINE));
+        let quarantine = disk
+            .list()?
+            .into_iter()
+            .filter(|l| l.name.starts_with(QUARANTINE));
         let mut spool = Self {
             limit_bytes,
             current: fresh,
@@ -191,21 +197,34 @@ fn keep_damage_aside(
     notices: &mut Vec<Notice>,
 ) -> Vec<Lost> {
     let mut lost = Vec::new();
-    for (at, read) in reads.iter().enumerate().filter(|(_, read)| !read.scan.damage.is_empty()) {
+    for (at, read) in reads
+        .iter()
+        .enumerate()
+        .filter(|(_, read)| !read.scan.damage.is_empty())
+    {
         let copy = format!("{QUARANTINE}{}", read.file);
-        let known = listed.iter().any(|l| l.name == copy && l.len == read.bytes);
-        if known {
+        let known = known_damage(&read.name, &copy, listed, disk);
+        let pieces: Vec<_> = read
+            .scan
+            .damage
+            .iter()
+            .filter(|piece| !known.contains(piece))
+            .collect();
+        if pieces.is_empty() {
             continue;
         }
         let earlier = reads[..at].iter().rev().find_map(|r| r.scan.frames.last());
         let frames = &read.scan.frames;
-        let pieces = read.scan.damage.iter();
-        lost.extend(pieces.filter_map(|(from, to)| lost_between(earlier, frames, *from, *to)));
+        lost.extend(
+            pieces
+                .iter()
+                .filter_map(|(from, to)| lost_between(earlier, frames, *from, *to)),
+        );
         let kept = match quarantine(&read.file, disk) {
             Some(_) => format!("a copy is kept as {copy}"),
             None => "no copy could be kept aside".to_owned(),
         };
-        let pieces: Vec<String> = read.scan.damage.iter().map(|(from, to)| format!("{from}..{to}")).collect();
+        let pieces: Vec<String> = pieces.iter().map(|(from, to)| format!("{from}..{to}")).collect();
         let text = format!(
             "{} is damaged at bytes {}; missing batches: {}; later ones still ship; {kept}",
             read.file,
@@ -215,6 +234,15 @@ fn keep_damage_aside(
         notices.push(Notice::error("spool-damaged", text));
     }
     lost
+}
+
+/// The damage that was there when a copy was kept aside.
+fn known_damage(name: &Name, copy: &str, listed: &[Listed], disk: &mut dyn Disk) -> Vec<(usize, usize)> {
+    if !listed.iter().any(|l| l.name == copy) {
+        return Vec::new();
+    }
+    disk.read(copy)
+        .map_or_else(|_| Vec::new(), |bytes| scan(name, &bytes).damage)
 }
 
 /// The time between the frames around a damaged piece; `earlier` is the last frame of the segments before. Nothing

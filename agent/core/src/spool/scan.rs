@@ -111,7 +111,10 @@ fn holds_whole_frame(behind_marker: &[u8]) -> bool {
         return false;
     };
     // Magic, header length, header, signature, payload length, payload.
-    let Some(header) = frame.get(4..6).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]]))) else {
+    let Some(header) = frame
+        .get(4..6)
+        .map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))
+    else {
         return false;
     };
     let payload_at = 4 + 2 + header + SIGNATURE_BYTES;

@@ -28,7 +28,9 @@ pub(super) enum Entry {
 
 /// Adds an entry to a buffer.
 pub(super) fn push_entry(buffer: &mut Vec<u8>, seq: Seq, bytes: &[u8]) {
-    let len = u32::try_from(bytes.len()).expect("frames are bounded").to_le_bytes();
+    let len = u32::try_from(bytes.len())
+        .expect("frames are bounded")
+        .to_le_bytes();
     let seq = seq.to_le_bytes();
     let crc = crc32c(&[&len, &seq, bytes]).to_le_bytes();
     for part in [&MARKER[..], &len, &seq, &crc, bytes] {
@@ -73,7 +75,11 @@ pub(super) struct Name {
 impl Name {
     /// The name itself. Names sort like their ordinals.
     pub fn text(&self) -> String {
-        let Self { ordinal, spool, first } = self;
+        let Self {
+            ordinal,
+            spool,
+            first,
+        } = self;
         format!("{PREFIX}{ordinal:010}-{spool}-{first:012}{SUFFIX}")
     }
 
@@ -101,7 +107,12 @@ mod tests {
             first: 12,
         };
         assert_eq!(Name::parse(&name.text()), Some(name));
-        for other in ["checkpoint-0", "spool-7.seg", "quarantine-spool-1.seg", "spool-1-2-3-4.seg"] {
+        for other in [
+            "checkpoint-0",
+            "spool-7.seg",
+            "quarantine-spool-1.seg",
+            "spool-1-2-3-4.seg",
+        ] {
             assert_eq!(Name::parse(other), None, "{other}");
         }
     }

@@ -33,10 +33,10 @@ impl Directory {
         if self.entries.insert(id, description).is_none() {
             self.order.push_back(id);
         }
-        if self.order.len() > DESCRIPTIONS_MAX + WORKLOADS_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.entries.remove(&oldest);
-            }
+        if self.order.len() > DESCRIPTIONS_MAX + WORKLOADS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.entries.remove(&oldest);
         }
     }
 
@@ -57,7 +57,10 @@ impl Windows {
             return Some(*slot);
         }
         if self.by_key.len() >= WORKLOADS_MAX {
-            let text = format!("{} is not metered: there are {WORKLOADS_MAX} workloads already", key.path);
+            let text = format!(
+                "{} is not metered: there are {WORKLOADS_MAX} workloads already",
+                key.path
+            );
             self.tell(Notice::error("too-many-workloads", text));
             return None;
         }
@@ -204,7 +207,10 @@ impl Windows {
 
     /// The network of a workload became known, or changed.
     pub fn network_found(&mut self, slot: Slot, network: NetworkSeen) {
-        if self.get(slot).is_some_and(|w| w.network != network && w.kind != SourceKind::Host) {
+        if self
+            .get(slot)
+            .is_some_and(|w| w.network != network && w.kind != SourceKind::Host)
+        {
             self.part_from_network(slot);
             if let Some(workload) = self.get_mut(slot) {
                 workload.network = network;

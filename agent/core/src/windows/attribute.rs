@@ -51,7 +51,9 @@ impl Windows {
             }
         }
         // One that lay in a held workload waits no longer than that one.
-        self.land_ended(directory, |w| is_due(w) || matches!(w.attribution, Attribution::Owned(_)));
+        self.land_ended(directory, |w| {
+            is_due(w) || matches!(w.attribution, Attribution::Owned(_))
+        });
     }
 
     fn land_ended(&mut self, directory: &Directory, which: impl Fn(&Workload) -> bool) {
@@ -76,7 +78,10 @@ impl Windows {
         }
         let owner = self.owners.place(&owner);
         // Inside another workload the surroundings' owner has it, before and after.
-        let before = self.get(slot).filter(|w| w.inside.is_none()).map(|w| w.attribution);
+        let before = self
+            .get(slot)
+            .filter(|w| w.inside.is_none())
+            .map(|w| w.attribution);
         match before {
             Some(Attribution::Owned(before)) if before != owner => self.take(slot, before),
             _ => {}
@@ -132,7 +137,10 @@ impl Windows {
             return;
         };
         self.mapping = mapping;
-        self.mapping_revision = self.mapping_revision.checked_add(1).map_or(revision, |next| next.max(revision));
+        self.mapping_revision = self
+            .mapping_revision
+            .checked_add(1)
+            .map_or(revision, |next| next.max(revision));
         for slot in self.slots() {
             let Some(workload) = self.get(slot) else { continue };
             let described = workload.container.is_none_or(|id| directory.get(&id).is_some());

@@ -11,11 +11,11 @@ use tallyman_common::record::{
 };
 use tallyman_common::time::{WallMs, Window};
 
+use super::Windows;
 use super::edge::{self, Edge};
 use super::meters::{self, COUNT, CURRENT, METERS};
 use super::parts::{self, Share};
 use super::series::{OwnerId, Series};
-use super::Windows;
 use super::workload::Attribution;
 use crate::limits::{INVENTORY_EVERY_MS, MISSING_KEPT_MS, RETIRE_AFTER_MS};
 
@@ -82,9 +82,11 @@ impl Windows {
 
     fn inventory_due(&mut self) -> bool {
         let now = self.now_ms();
-        let due = self
-            .described
-            .is_none_or(|at| now.0.checked_sub(at.0).is_none_or(|age| age >= INVENTORY_EVERY_MS));
+        let due = self.described.is_none_or(|at| {
+            now.0
+                .checked_sub(at.0)
+                .is_none_or(|age| age >= INVENTORY_EVERY_MS)
+        });
         if due {
             self.described = Some(now);
         }
@@ -109,7 +111,7 @@ impl Windows {
                 name_bytes: self.owners.get(id).owner.name().len(),
                 first: true,
                 workloads: finished.remove(&id).map_or_else(Vec::new, parts::merge),
-                holes: holes.remove(&id).map_or_else(Vec::new, |holes| holes),
+                holes: holes.remove(&id).unwrap_or_else(Vec::new),
                 inventory: if id == host { inventory.clone() } else { None },
             });
         }
@@ -162,12 +164,10 @@ impl Windows {
         groups
     }
 
-    /// Time of the window in which the agent ran. An outage that ended behind a window's edge covers all of it.
+    /// Time of the window in which the agent ran. An outage can end behind the window's edge; what of it lies in the
+    /// window is then all of the window.
     fn covered_ms(&self, window: &Window) -> u64 {
-        match window.length_ms().checked_sub(self.uncovered_ms) {
-            Some(covered) => covered,
-            None => 0,
-        }
+        window.length_ms() - self.uncovered_ms.min(window.length_ms())
     }
 
     fn next_window(&mut self, end: Edge, acked: &dyn Fn(SpoolId, Seq) -> bool) {
@@ -176,8 +176,11 @@ impl Windows {
         self.offset_ms = Some(edge::offset_ms(end.boot, end.wall));
         self.retire(end.wall, acked);
         let now = self.now_ms();
-        self.departed
-            .retain(|_, d| now.0.checked_sub(d.since.0).is_some_and(|age| age < MISSING_KEPT_MS));
+        self.departed.retain(|_, d| {
+            now.0
+                .checked_sub(d.since.0)
+                .is_some_and(|age| age < MISSING_KEPT_MS)
+        });
     }
 
     /// Series that were not told for a day, all of it acknowledged, are forgotten; so are owners without any.
@@ -239,7 +242,11 @@ impl RowContext {
         let row = Row {
             meter: METERS[place],
             state,
-            covered_ms: if matches!(state, State::Unmeasured(_)) { 0 } else { self.covered_ms },
+            covered_ms: if matches!(state, State::Unmeasured(_)) {
+                0
+            } else {
+                self.covered_ms
+            },
             from,
             to: series.reading,
         };

@@ -186,12 +186,14 @@ impl Hardware {
     pub(super) fn counts(&self, row: &RowKey, host: bool) -> bool {
         match row {
             RowKey::Whole => true,
-            RowKey::Device(major, minor) => self.devices.as_ref().is_none_or(|devices| {
-                devices.iter().any(|d| (d.major, d.minor) == (*major, *minor))
-            }),
+            RowKey::Device(major, minor) => self
+                .devices
+                .as_ref()
+                .is_none_or(|devices| devices.iter().any(|d| (d.major, d.minor) == (*major, *minor))),
             RowKey::Interface(_) if !host => true,
             RowKey::Interface(name) => self.uplinks.iter().any(|uplink| {
-                InterfaceName::new(uplink.as_bytes()).is_some_and(|u| RowKey::from(u) == RowKey::Interface(*name))
+                InterfaceName::new(uplink.as_bytes())
+                    .is_some_and(|u| RowKey::from(u) == RowKey::Interface(*name))
             }),
         }
     }

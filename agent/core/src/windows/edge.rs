@@ -30,7 +30,10 @@ impl Edge {
     pub fn boot_start(now: Now) -> Self {
         // A clock that was not set yet says less than the time since boot; such a label is never written.
         let wall = now.wall.0.checked_sub(now.boot_ms().0).map_or(now.wall, WallMs);
-        Self { boot: BootMs(0), wall }
+        Self {
+            boot: BootMs(0),
+            wall,
+        }
     }
 
     /// Wall minus boot, milliseconds.

@@ -14,38 +14,38 @@ use crate::limits::{FINISHED_MAX, HOLES_MAX};
 use crate::mapping::Mapping;
 use crate::notice::Notice;
 
-/// The agent's meters as places in arrays.
-pub mod meters;
-/// How well a meter was measured.
-pub mod mark;
-/// Raw counters.
-pub mod counter;
-/// Integrals of levels.
-pub mod gauge;
-/// Owners and their readings.
-pub mod series;
-/// One life of one workload.
-pub mod workload;
-/// One file of one workload.
-mod sample;
 /// Workloads come, are described, and go.
 mod arrive;
 /// Whose a workload's usage is.
 mod attribute;
-/// Where a workload's network is counted.
-mod network;
-/// From workloads to owners.
-mod settle;
-/// Edges of windows in boot time and wall time.
-pub mod edge;
 /// A window's records.
 pub mod close;
+/// Raw counters.
+pub mod counter;
+/// Edges of windows in boot time and wall time.
+pub mod edge;
+/// Integrals of levels.
+pub mod gauge;
+/// How well a meter was measured.
+pub mod mark;
+/// The agent's meters as places in arrays.
+pub mod meters;
+/// Where a workload's network is counted.
+mod network;
 /// Large windows in parts.
 mod parts;
+/// One file of one workload.
+mod sample;
+/// Owners and their readings.
+pub mod series;
+/// From workloads to owners.
+mod settle;
 /// To and from a checkpoint.
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+/// One life of one workload.
+pub mod workload;
 
 use edge::Edge;
 use series::{OwnerId, Owners};

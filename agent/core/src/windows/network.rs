@@ -49,7 +49,8 @@ impl Windows {
         });
         let Some(heir) = heir else { return };
         let mut rows = workload.counters.split_off(&NETWORK);
-        rows.iter_mut().for_each(|row| (row.last, row.carried) = (row.current, 0));
+        rows.iter_mut()
+            .for_each(|row| (row.last, row.carried) = (row.current, 0));
         if let Some(heir) = self.get_mut(heir) {
             heir.counters.split_off(&NETWORK);
             heir.counters.adopt(rows);

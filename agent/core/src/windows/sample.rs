@@ -7,8 +7,8 @@ use tallyman_common::record::Cause;
 use super::Windows;
 use super::counter::{RowKey, WentBack};
 use super::meters::{
-    ANON, CPU, CURRENT, DISK, FILE, INACTIVE, METERS, NETWORK, READ_BYTES, READ_OPS, RECEIVED, SENT, SHMEM, SWAP,
-    WRITE_BYTES, WRITE_OPS,
+    ANON, CPU, CURRENT, DISK, FILE, INACTIVE, METERS, NETWORK, READ_BYTES, READ_OPS, RECEIVED, SENT, SHMEM,
+    SWAP, WRITE_BYTES, WRITE_OPS,
 };
 use super::workload::{Baseline, Workload};
 use crate::event::{NS_PER_MS, ReadFault, Slot};
@@ -84,7 +84,9 @@ impl Windows {
 
     #[cold]
     fn went_back(&mut self, slot: Slot, place: usize, values: WentBack) {
-        let Some(workload) = self.get_mut(slot) else { return };
+        let Some(workload) = self.get_mut(slot) else {
+            return;
+        };
         if !workload.marks[place].fault(Cause::CounterWentBack) {
             return;
         }
@@ -102,7 +104,9 @@ impl Windows {
 
     #[cold]
     fn unreadable(&mut self, slot: Slot, file: FileKind, fault: &Fault) {
-        let Some(workload) = self.get_mut(slot) else { return };
+        let Some(workload) = self.get_mut(slot) else {
+            return;
+        };
         let cause = match fault {
             Fault::Read(ReadFault::Absent) => Cause::NotAvailable,
             Fault::Read(ReadFault::Gone) => Cause::EndedUnseen,
@@ -125,7 +129,10 @@ impl Windows {
             Fault::Read(ReadFault::Failed) => format!("{file}: it can't be read"),
             Fault::Read(_) => return,
         };
-        let text = format!("{}: {reason}; unknown until it can be read again", workload.key.path);
+        let text = format!(
+            "{}: {reason}; unknown until it can be read again",
+            workload.key.path
+        );
         self.read_faults += 1;
         if first {
             self.tell(Notice::warning("unreadable-file", text));
@@ -152,15 +159,26 @@ impl Reader<'_> {
                 self.cpu(host.busy_ns(self.ticks_per_s).ok_or(Fault::Absurd)?);
             }
             FileKind::MemoryCurrent => {
-                self.level(CURRENT, memory::parse_memory_current(bytes).map_err(Fault::Parse)?);
+                self.level(
+                    CURRENT,
+                    memory::parse_memory_current(bytes).map_err(Fault::Parse)?,
+                );
             }
             FileKind::MemoryUsageInBytes => {
-                self.level(CURRENT, memory::parse_memory_usage_in_bytes(bytes).map_err(Fault::Parse)?);
+                self.level(
+                    CURRENT,
+                    memory::parse_memory_usage_in_bytes(bytes).map_err(Fault::Parse)?,
+                );
             }
             FileKind::MemorySwapCurrent => {
-                self.level(SWAP, memory::parse_memory_swap_current(bytes).map_err(Fault::Parse)?);
+                self.level(
+                    SWAP,
+                    memory::parse_memory_swap_current(bytes).map_err(Fault::Parse)?,
+                );
             }
-            FileKind::MemoryStat => self.memory_stat(memory::parse_memory_stat(bytes).map_err(Fault::Parse)?, false),
+            FileKind::MemoryStat => {
+                self.memory_stat(memory::parse_memory_stat(bytes).map_err(Fault::Parse)?, false)
+            }
             FileKind::MemoryStatV1 => {
                 self.memory_stat(memory::parse_memory_stat_v1(bytes).map_err(Fault::Parse)?, true);
             }
@@ -174,7 +192,9 @@ impl Reader<'_> {
             FileKind::Diskstats => {
                 let scan = parse_diskstats(bytes, &mut self.scratch.disks).map_err(Fault::Parse)?;
                 self.scratch.io.clear();
-                self.scratch.io.extend(self.scratch.disks.iter().map(|disk| disk.io));
+                self.scratch
+                    .io
+                    .extend(self.scratch.disks.iter().map(|disk| disk.io));
                 self.disks(&scan, &DISK, true)?;
             }
             FileKind::NetDev => self.net(bytes)?,

@@ -58,7 +58,9 @@ impl Windows {
                 continue;
             };
             let level = workload.gauges[CURRENT - 1].level();
-            if let (Attribution::Owned(owner), None, Some(level)) = (workload.attribution, workload.inside, level) {
+            if let (Attribution::Owned(owner), None, Some(level)) =
+                (workload.attribution, workload.inside, level)
+            {
                 let sum = &mut self.owners.get_mut(owner).sweep_bytes;
                 *sum = Some(sum.map_or(0, |sum| sum) + u128::from(level));
             }

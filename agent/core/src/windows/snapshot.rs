@@ -151,15 +151,22 @@ impl Windows {
             mapping: self.mapping.clone(),
             mapping_revision: self.mapping_revision,
             sources: self.covered_sources(),
-            namespaces: namespaces.map(|(i, key)| (*i, key.path.clone(), key.life)).collect(),
+            namespaces: namespaces
+                .map(|(i, key)| (*i, key.path.clone(), key.life))
+                .collect(),
             finished: finished.map(|(owner, row)| (index[owner], row.clone())).collect(),
-            holes: holes.map(|(owner, hole)| (index[owner], save_hole(hole))).collect(),
+            holes: holes
+                .map(|(owner, hole)| (index[owner], save_hole(hole)))
+                .collect(),
         }
     }
 
     fn covered_sources(&self) -> Vec<String> {
         let sources = self.settings.sources.iter();
-        sources.filter(|source| self.is_covered(source)).cloned().collect()
+        sources
+            .filter(|source| self.is_covered(source))
+            .cloned()
+            .collect()
     }
 
     fn save(&self, w: &Workload, kept: Kept, index: &BTreeMap<OwnerId, u32>) -> SavedWorkload {

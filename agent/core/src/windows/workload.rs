@@ -138,14 +138,23 @@ impl Workload {
 
     /// The files to read.
     pub fn files(&self, full: bool) -> &[FileKind] {
-        if full { &self.files } else { &self.files[..self.every] }
+        if full {
+            &self.files
+        } else {
+            &self.files[..self.every]
+        }
     }
 
     /// Works out the files; after each change of network.
     pub fn plan_files(&mut self) {
         let (mut every, mut full) = (Vec::new(), Vec::new());
         if self.kind == SourceKind::Host {
-            every.extend([FileKind::ProcStat, FileKind::Meminfo, FileKind::Diskstats, FileKind::NetDev]);
+            every.extend([
+                FileKind::ProcStat,
+                FileKind::Meminfo,
+                FileKind::Diskstats,
+                FileKind::NetDev,
+            ]);
         } else {
             every.extend(self.trees.cpu.map(|tree| match tree {
                 Tree::V1 => FileKind::CpuacctUsage,
@@ -180,7 +189,8 @@ impl Workload {
     pub fn usage(&self, hardware: &Hardware) -> Totals {
         let mut totals = [0; COUNT];
         let host = self.kind == SourceKind::Host;
-        self.counters.add_to(&mut totals, |row| hardware.counts(row, host));
+        self.counters
+            .add_to(&mut totals, |row| hardware.counts(row, host));
         gauge::add_to(&self.gauges, &mut totals);
         totals
     }
@@ -195,7 +205,11 @@ impl Workload {
             (self.trees.memory.is_none(), &[1, 2, 3, 4, 5, 6]),
             (self.trees.io.is_none(), &meters::DISK),
         ];
-        for place in absent.iter().filter(|(gone, _)| *gone).flat_map(|(_, places)| *places) {
+        for place in absent
+            .iter()
+            .filter(|(gone, _)| *gone)
+            .flat_map(|(_, places)| *places)
+        {
             self.marks[*place].fault(Cause::NotAvailable);
         }
     }

@@ -33,7 +33,12 @@ fn scenario(world: &mut World, truth: &mut Truth, from_minute: u64) {
         if minute == 1 && !world.cgroups.iter().any(|c| c.container == Some(3)) {
             world.add(container(3, Some("c")));
         }
-        if let Some(at) = world.cgroups.iter().position(|c| c.container == Some(3)).filter(|_| minute == 3) {
+        if let Some(at) = world
+            .cgroups
+            .iter()
+            .position(|c| c.container == Some(3))
+            .filter(|_| minute == 3)
+        {
             note(world, truth);
             world.end(at);
         }
@@ -69,7 +74,10 @@ fn check(world: &mut World, truth: &Truth, context: &str) {
         let real = u128::from(truth.get(&number).copied().unwrap_or(0)) * 1_000;
         let billed = books.total(owner, Meter::CPU_TIME);
         assert!(billed <= real, "{context}: {owner} is billed {billed} of {real}");
-        let ended = number == 3 && causes.iter().any(|c| matches!(c, Cause::EndedUnseen | Cause::AgentDown));
+        let ended = number == 3
+            && causes
+                .iter()
+                .any(|c| matches!(c, Cause::EndedUnseen | Cause::AgentDown));
         let unknown = causes.contains(&Cause::NoBaseline);
         if !ended && !unknown {
             assert_eq!(billed, real, "{context}: {owner}; {:?}", world.notices);
@@ -86,7 +94,11 @@ fn check(world: &mut World, truth: &Truth, context: &str) {
     // What was ever sent is still there with the same bytes: one key, one digest.
     for sent in &world.sent {
         let header = tallyman_common::wire::Frame::parse(&sent.frame).unwrap().header;
-        assert!(books.headers.contains(&header), "{context}: batch {} was sent but is not durable", sent.seq);
+        assert!(
+            books.headers.contains(&header),
+            "{context}: batch {} was sent but is not durable",
+            sent.seq
+        );
     }
     // Readings of a series follow each other.
     for owner in ["a", "b", "c"] {
@@ -205,7 +217,7 @@ fn a_flipped_bit_anywhere_is_never_a_number() {
     for byte in (0..len).step_by(13) {
         let context = format!("byte {byte} of {len}");
         let mut again = World::new();
-        again.ns = world.ns;
+        (again.ns, again.starts) = (world.ns, world.starts);
         again.cgroups = world.cgroups.clone();
         again.disk = world.disk.clone();
         again.disk.flip(&name, byte);
@@ -218,7 +230,10 @@ fn a_flipped_bit_anywhere_is_never_a_number() {
             assert_eq!(books.total(owner, Meter::CPU_TIME), real, "{context}: {owner}");
         }
         assert!(books.causes("host").contains(&Cause::SpoolDamaged), "{context}");
-        assert!(again.disk.names().iter().any(|n| n.starts_with("quarantine-")), "{context}");
+        assert!(
+            again.disk.names().iter().any(|n| n.starts_with("quarantine-")),
+            "{context}"
+        );
         // The next start finds nothing new.
         assert!(again.start());
         again.agent = None;
@@ -244,7 +259,10 @@ fn a_new_boot_starts_at_zero_and_its_window_with_the_boot() {
     assert!(world.start());
     world.run(2 * MINUTE, |_, _| {});
     let books = Books::read(&mut world.disk);
-    assert_eq!(books.total("a", Meter::CPU_TIME), u128::from(before + 5_000) * 1_000);
+    assert_eq!(
+        books.total("a", Meter::CPU_TIME),
+        u128::from(before + 5_000) * 1_000
+    );
     let first = books.headers.iter().find(|h| h.boot == world.boot).unwrap();
     assert_eq!(first.boot_start.0, 0);
     assert!(books.causes("host").contains(&Cause::AgentDown));

@@ -75,7 +75,7 @@ pub struct World {
     pub sources: Vec<String>,
     pub notices: Vec<Notice>,
     pub sent: Vec<Outgoing>,
-    starts: u8,
+    pub starts: u8,
 }
 
 impl World {
@@ -188,7 +188,11 @@ impl World {
         let effects = self.step(Event::Appeared(WorkloadSeen {
             path: cgroup.path.clone(),
             life: cgroup.life,
-            kind: if id.is_some() { SourceKind::Docker } else { SourceKind::Cgroup },
+            kind: if id.is_some() {
+                SourceKind::Docker
+            } else {
+                SourceKind::Cgroup
+            },
             source: if id.is_some() { "docker" } else { "slices" }.to_owned(),
             container: id,
             name: cgroup.path.clone(),
@@ -207,7 +211,10 @@ impl World {
 
     pub fn describe(&mut self, at: usize) {
         let cgroup = &self.cgroups[at];
-        let label = ("tallyman.tenant".to_owned(), cgroup.tenant.unwrap_or("").to_owned());
+        let label = (
+            "tallyman.tenant".to_owned(),
+            cgroup.tenant.unwrap_or("").to_owned(),
+        );
         let number = cgroup.container.expect("only containers are described");
         self.step(Event::Described(Description {
             container: ContainerId::parse(format!("{number:02x}").repeat(32).as_bytes()).unwrap(),
@@ -228,7 +235,10 @@ impl World {
                 FileKind::MemoryCurrent => format!("{}\n", cgroup.memory),
                 FileKind::MemorySwapCurrent => "0\n".to_owned(),
                 FileKind::MemoryStat => format!("anon {}\nfile 0\ninactive_file 0\nshmem 0\n", cgroup.memory),
-                FileKind::IoStat => format!("8:0 rbytes={0} wbytes={0} rios=1 wios=1 dbytes=0 dios=0\n", cgroup.disk),
+                FileKind::IoStat => format!(
+                    "8:0 rbytes={0} wbytes={0} rios=1 wios=1 dbytes=0 dios=0\n",
+                    cgroup.disk
+                ),
                 FileKind::NetDev => format!(
                     "Inter-| Receive | Transmit\n face |bytes packets errs drop fifo frame compressed \
                      multicast|bytes packets errs drop fifo colls carrier compressed\n\
@@ -255,7 +265,11 @@ impl World {
     pub fn run(&mut self, ns: u64, work: impl Fn(&mut Cgroup, u64)) {
         let end = self.ns + ns;
         while self.ns < end {
-            let next = self.agent.as_ref().map_or(self.ns + 10 * S, Agent::next_timeout).min(end);
+            let next = self
+                .agent
+                .as_ref()
+                .map_or(self.ns + 10 * S, Agent::next_timeout)
+                .min(end);
             let gone = next - self.ns;
             self.ns = next;
             self.cgroups.iter_mut().for_each(|cgroup| work(cgroup, gone / S));
@@ -290,8 +304,9 @@ impl Books {
         let frames = spool::list(disk).unwrap();
         for listed in frames {
             let bytes = disk.bytes(&listed.segment).to_vec();
-            let at = (0..bytes.len())
-                .find(|at| Frame::parse_at(&bytes, *at, listed.bytes as usize).is_some_and(|d| d == listed.digest));
+            let at = (0..bytes.len()).find(|at| {
+                Frame::parse_at(&bytes, *at, listed.bytes as usize).is_some_and(|d| d == listed.digest)
+            });
             let at = at.expect("a listed frame is in its segment");
             let frame = Frame::parse(&bytes[at..at + listed.bytes as usize]).unwrap();
             let verified = frame.verify(&key().public()).unwrap();
@@ -306,7 +321,11 @@ impl Books {
     /// Rows of an owner and meter, oldest first.
     pub fn rows(&self, owner: &str, meter: Meter) -> Vec<(Birth, Seq, Row)> {
         let of_owner = self.records.iter().filter(|(_, r)| name(&r.owner) == owner);
-        let rows = of_owner.flat_map(|(h, r)| r.groups.iter().flat_map(|g| g.rows.iter().map(|row| (g.birth, h.seq, *row))));
+        let rows = of_owner.flat_map(|(h, r)| {
+            r.groups
+                .iter()
+                .flat_map(|g| g.rows.iter().map(|row| (g.birth, h.seq, *row)))
+        });
         rows.filter(|(_, _, row)| row.meter == meter).collect()
     }
 
@@ -315,7 +334,10 @@ impl Books {
         let mut last: BTreeMap<Birth, u128> = BTreeMap::new();
         for (birth, _, row) in self.rows(owner, meter) {
             let before = last.insert(birth, row.to);
-            assert!(before.is_none_or(|before| before <= row.from), "readings only grow");
+            assert!(
+                before.is_none_or(|before| before <= row.from),
+                "readings only grow"
+            );
         }
         last.values().sum()
     }
@@ -323,12 +345,17 @@ impl Books {
     /// Causes of the holes of an owner.
     pub fn causes(&self, owner: &str) -> Vec<Cause> {
         let of_owner = self.records.iter().filter(|(_, r)| name(&r.owner) == owner);
-        of_owner.flat_map(|(_, r)| r.holes.iter().map(|h| h.cause)).collect()
+        of_owner
+            .flat_map(|(_, r)| r.holes.iter().map(|h| h.cause))
+            .collect()
     }
 
     /// All causes.
     pub fn all_causes(&self) -> Vec<Cause> {
-        self.records.iter().flat_map(|(_, r)| r.holes.iter().map(|h| h.cause)).collect()
+        self.records
+            .iter()
+            .flat_map(|(_, r)| r.holes.iter().map(|h| h.cause))
+            .collect()
     }
 }
 
