@@ -111,7 +111,7 @@ impl Windows {
                 name_bytes: self.owners.get(id).owner.name().len(),
                 first: true,
                 workloads: finished.remove(&id).map_or_else(Vec::new, parts::merge),
-                holes: holes.remove(&id).unwrap_or_else(Vec::new),
+                holes: holes.remove(&id).into_iter().flatten().collect(),
                 inventory: if id == host { inventory.clone() } else { None },
             });
         }

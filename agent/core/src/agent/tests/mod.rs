@@ -4,3 +4,4 @@ mod world;
 
 mod crash;
 mod rules;
+mod storm;

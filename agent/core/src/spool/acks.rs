@@ -1,0 +1,104 @@
+//! What the aggregator has: frames leave the list of those to be sent only by its own word (I3, I4).
+
+use std::collections::BTreeMap;
+
+use tallyman_common::ids::{Seq, SpoolId};
+
+use super::{FrameKey, Place, Spool};
+
+impl Spool {
+    /// Durable at the aggregator: this frame, and all of its spool up to `upto` (I3).
+    pub fn ack(&mut self, spool: SpoolId, seq: Seq, upto: Seq) {
+        if let Some(key) = self.key(spool, seq) {
+            self.unacked.remove(&key);
+            self.ack_upto(key.age, upto);
+        }
+    }
+
+    fn ack_upto(&mut self, age: u32, upto: Seq) {
+        let done = self
+            .unacked
+            .range(FrameKey { age, seq: 0 }..=FrameKey { age, seq: upto });
+        for key in done.copied().collect::<Vec<_>>() {
+            self.unacked.remove(&key);
+        }
+    }
+
+    /// Whether a frame was acknowledged, or is not there any more.
+    pub fn was_acked(&self, spool: SpoolId, seq: Seq) -> bool {
+        self.key(spool, seq)
+            .is_none_or(|key| !self.unacked.contains(&key))
+    }
+
+    /// All frames of the open spool up to this one were acknowledged.
+    pub fn acked_upto(&self) -> Seq {
+        let age = self.age();
+        let first = self.unacked.range(FrameKey { age, seq: 0 }..).next();
+        first.map_or(self.last_seq, |key| key.seq - 1)
+    }
+
+    /// What the aggregator has of the open spool: all else that is still here is sent again. When it lacks what was
+    /// acknowledged it was set back, and then older spools are sent again too.
+    pub fn aggregator_has(&mut self, watermark: Seq, above: &[(Seq, Seq)]) {
+        let has = |seq: Seq| seq <= watermark || above.iter().any(|(from, to)| (*from..*to).contains(&seq));
+        let newest = self.age();
+        let mut was_set_back = false;
+        for segment in self.segments.iter().rev() {
+            if segment.age != newest && !was_set_back {
+                break;
+            }
+            for place in &segment.places {
+                let key = FrameKey {
+                    age: segment.age,
+                    seq: place.seq,
+                };
+                if segment.age == newest && has(place.seq) {
+                    self.unacked.remove(&key);
+                } else {
+                    was_set_back |= self.unacked.insert(key);
+                }
+            }
+        }
+    }
+
+    /// Whether a spool was ever open here, as far as its frames are still here.
+    pub fn knows(&self, spool: SpoolId) -> bool {
+        self.ages.contains(&spool)
+    }
+
+    /// Acknowledged frames by spool, as half-open ranges, for the checkpoint.
+    pub fn acked_ranges(&self) -> BTreeMap<SpoolId, Vec<(Seq, Seq)>> {
+        let mut ranges: BTreeMap<SpoolId, Vec<(Seq, Seq)>> = BTreeMap::new();
+        for segment in &self.segments {
+            let age = segment.age;
+            let acked = |p: &&Place| !self.unacked.contains(&FrameKey { age, seq: p.seq });
+            let list = ranges.entry(segment.name.spool).or_default();
+            for place in segment.places.iter().filter(acked) {
+                match list.last_mut() {
+                    Some(last) if last.1 == place.seq => last.1 += 1,
+                    _ => list.push((place.seq, place.seq + 1)),
+                }
+            }
+        }
+        ranges
+    }
+
+    /// What a checkpoint says was acknowledged.
+    pub fn restore_acks(&mut self, ranges: &BTreeMap<SpoolId, Vec<(Seq, Seq)>>) {
+        for (spool, list) in ranges {
+            let Some(key) = self.key(*spool, 0) else { continue };
+            for (from, to) in list {
+                let range = FrameKey {
+                    age: key.age,
+                    seq: *from,
+                }..FrameKey {
+                    age: key.age,
+                    seq: *to,
+                };
+                for key in self.unacked.range(range).copied().collect::<Vec<_>>() {
+                    self.unacked.remove(&key);
+                }
+            }
+        }
+    }
+}
