@@ -1,21 +1,82 @@
 //! The API over HTTP: it answers from snapshots and hands changes to the writer. Knows no prices and no disk.
 
+// In reading order: what a request meets, then what it can ask.
+/// What a request asks, read strictly.
+mod ask;
+/// Who asks, and what they may see.
+mod auth;
+/// Bills as previews.
+mod bills;
+/// What operators change.
+mod changes;
+/// Connections to requests.
+mod connections;
+/// Cost so far with the minute that runs.
+mod estimate;
+/// What is the same for every answer.
+mod frame;
+/// The only way from a request to the books.
+mod gate;
+/// Life, readiness, metrics.
+mod health;
+/// Every maximum.
+mod limits;
+/// Nodes, tenants, held batches, price books.
+mod lists;
+/// What is counted of requests.
+mod observe;
+/// Errors as problem documents.
+mod problem;
+/// Usage of a tenant.
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post, put};
 
 use crate::handle::Handle;
 use crate::io::tcp::HttpListener;
+use gate::Api;
+use limits::BODY_BYTES_MAX;
 
-/// Serves until `shutdown`; open requests are answered before it returns.
+/// Serves until `shutdown`; open requests are answered before it returns, or took too long.
 pub async fn serve(
-    _handle: Handle,
+    handle: Handle,
     listener: HttpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let router = Router::new().route("/health", get(async || "ok\n"));
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown)
-        .await
+    connections::serve(router(handle), listener, shutdown).await
+}
+
+/// All routes. The peer's address is expected as `ConnectInfo<PeerAddr>` in each request's extensions.
+pub fn router(handle: Handle) -> Router {
+    let api = Api::new(handle);
+    Router::new()
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/usage/current", get(usage::current))
+        .route("/api/v1/usage/history", get(usage::history))
+        .route("/api/v1/usage/summary/{period}", get(usage::summary))
+        .route("/api/v1/bills/hourly/{hour}", get(bills::hourly))
+        .route("/api/v1/bills/daily/{day}", get(bills::daily))
+        .route("/api/v1/bills/monthly/{month}", get(bills::monthly))
+        .route("/api/v1/nodes", get(lists::nodes))
+        .route("/api/v1/tenants", get(lists::tenants))
+        .route("/api/v1/tenants/{key}", put(changes::set_tenant))
+        .route("/api/v1/quarantine", get(lists::quarantine))
+        .route("/api/v1/quarantine/{position}/release", post(changes::release))
+        .route("/api/v1/quarantine/{position}/discard", post(changes::discard))
+        .route("/api/v1/price-books", get(lists::price_books))
+        .method_not_allowed_fallback(frame::wrong_method)
+        .fallback(frame::no_route)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(api.clone(), frame::frame))
+        .with_state(api)
 }

@@ -1,0 +1,12 @@
+//! The router over a real store that was filled through the core: what an operator, a tenant or a stranger gets.
+
+/// Who may see what.
+mod access;
+/// What operators change.
+mod changes;
+/// Questions and their answers.
+mod reads;
+/// Life, readiness, metrics; real connections.
+mod watch;
+/// The aggregator that is asked.
+mod world;
