@@ -27,3 +27,5 @@ pub mod writer;
 
 #[cfg(test)]
 mod path_tests;
+#[cfg(test)]
+mod testing;

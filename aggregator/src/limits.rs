@@ -29,8 +29,12 @@ pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 pub const STREAMS_MAX: u32 = 64;
 /// Streams of live views at a time.
 pub const LIVE_STREAMS_MAX: u32 = 4;
-/// Bytes of one connection that were not read yet at most.
+/// Connections of one node at a time; the oldest makes room. A crashed agent's is given up after a minute.
+pub const NODE_CONNECTIONS_MAX: usize = 4;
+/// Bytes of one connection that were not read yet, and that one node may have in frames under way, at most.
 pub const CONNECTION_WINDOW: u32 = 8 << 20;
+/// The same before the other side has shown who it is.
+pub const STRANGER_WINDOW: u32 = 64 << 10;
 /// Time from the opening of a stream to its last byte at most.
 pub const STREAM_MAX: Duration = Duration::from_secs(30);
 /// Bytes of an agent's first word at most.
@@ -63,3 +67,5 @@ pub const NODE_TOKENS_MAX: u32 = 10_000;
 
 const _: () = assert!(MESSAGE_BYTES_MAX < RECEIVING_BYTES_MAX && MESSAGE_BYTES_MAX < WAITING_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX < CONNECTION_WINDOW as usize);
+const _: () =
+    assert!(HELLO_BYTES_MAX < STRANGER_WINDOW as usize && ENROL_BYTES_MAX < STRANGER_WINDOW as usize);

@@ -19,7 +19,7 @@ use crate::handle::Handle;
 use crate::http;
 use crate::io::admin::AdminServer;
 use crate::io::keys::Authority;
-use crate::io::quic::QuicServer;
+use crate::io::quic::{CERTIFICATE_AGE_MAX, QuicServer};
 use crate::io::rocks::{Create, RocksStore};
 use crate::io::tcp::HttpListener;
 use crate::limits::{STOP_REQUESTS_MAX, STOP_WRITER_MAX};
@@ -125,17 +125,32 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     drop(stopped.wait_for(|stop| *stop).await);
 }
 
-async fn bind_http(config: &Config, authority: &Authority, handle: &Handle) -> anyhow::Result<HttpListener> {
+async fn bind_http(
+    config: &Config,
+    authority: &Arc<Authority>,
+    handle: &Handle,
+) -> anyhow::Result<HttpListener> {
     let address = config.http_listen;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| bind_error(address, &e))?;
-    let tls = if address.ip().is_loopback() {
-        None
-    } else {
-        Some(Arc::new(authority.http_tls(&config.advertise, handle.now())?))
-    };
-    Ok(HttpListener::new(listener, tls)?)
+    if address.ip().is_loopback() {
+        return Ok(HttpListener::new(listener, None)?);
+    }
+    let first = authority.http_tls(&config.advertise, handle.now())?;
+    let (sender, newest) = watch::channel(Arc::new(first));
+    let (authority, names, handle) = (authority.clone(), config.advertise.clone(), handle.clone());
+    tokio::spawn(async move {
+        let mut renewal = tokio::time::interval(CERTIFICATE_AGE_MAX);
+        while !sender.is_closed() {
+            renewal.tick().await;
+            match authority.http_tls(&names, handle.now()) {
+                Ok(tls) => drop(sender.send_replace(Arc::new(tls))),
+                Err(error) => tracing::error!(%error, "the certificate of the API was not renewed"),
+            }
+        }
+    });
+    Ok(HttpListener::new(listener, Some(newest))?)
 }
 
 fn bind_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {

@@ -146,3 +146,77 @@ impl Stopped {
         Ok(self.store.checkpoint(path)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::admin::AdminServer;
+    use crate::testing::{Running, check};
+    use std::net::SocketAddr;
+
+    fn config(data: &Path) -> Config {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        Config {
+            data: data.to_owned(),
+            log: "info".to_owned(),
+            quic_listen: any,
+            advertise: vec!["localhost".to_owned()],
+            http_listen: any,
+        }
+    }
+
+    fn revoke(id: &str) -> Command {
+        Command::RevokeToken { id: id.to_owned() }
+    }
+
+    fn make(id: &str) -> Command {
+        Command::CreateToken {
+            id: id.to_owned(),
+            hash: crate::tokens::digest(id),
+            scope: tallyman_aggregator_core::registry::Scope::Operator,
+            expires: None,
+        }
+    }
+
+    /// The same orders, whoever takes them.
+    fn order(config: &Config, id: &str) -> anyhow::Result<(u64, Value)> {
+        let mut desk = Desk::open(config)?;
+        let unknown = desk.command(revoke("nobody")).unwrap_err().to_string();
+        assert_eq!(unknown, "there is no token `nobody`");
+        let position = desk.command(make(id))?;
+        Ok((position, desk.list(List::Tokens)?))
+    }
+
+    #[test]
+    fn a_running_and_a_stopped_aggregator_take_the_same_orders() {
+        check(async {
+            let folder = tempfile::tempdir().unwrap();
+            let config = config(folder.path());
+            let on = Running::start(folder.path());
+            let locked = Desk::open(&config).err().map(|e| e.to_string());
+            assert!(locked.unwrap().contains("in use by another process"));
+            let admin = AdminServer::bind(&config.socket(), on.handle.clone()).unwrap();
+            let serving = tokio::spawn(admin.serve());
+            let asked = config.clone();
+            let first = tokio::task::spawn_blocking(move || order(&asked, "first").unwrap());
+            let (position, rows) = first.await.unwrap();
+            assert_eq!((position, rows.as_array().unwrap().len()), (1, 1));
+            serving.abort();
+            drop(serving.await);
+            on.stop().await;
+            // The socket of the stopped program is still there; nobody answers on it.
+            assert!(config.socket().exists());
+            let (position, rows) = order(&config, "second").unwrap();
+            assert_eq!(position, 2);
+            assert_eq!(rows[0]["id"], "first");
+            assert_eq!(rows[1]["id"], "second");
+        });
+    }
+
+    #[test]
+    fn a_folder_that_was_never_initialised_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = Desk::open(&config(folder.path())).err().map(|e| e.to_string());
+        assert!(told.unwrap().contains("tallyman-aggregator init"));
+    }
+}

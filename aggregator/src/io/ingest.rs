@@ -13,13 +13,16 @@ use tallyman_common::ids::{NodeId, SpoolId};
 use tallyman_common::message::{Hello, MESSAGE_BYTES_MAX, Message, Nack, Refused, Welcome};
 use tallyman_common::time::WallMs;
 use tallyman_common::wire::{self, Frame};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::faults;
 use super::frames::{StreamError, read_content, read_length, read_message, say, say_last};
 use super::keys::node_of;
-use super::quic::{CLOSE_ENDED, CLOSE_PROTOCOL, CLOSE_REFUSED, Context};
-use crate::limits::{CHECK_HERE_BYTES_MAX, HANDSHAKE_MAX, HELLO_BYTES_MAX, LIVE_BYTES_MAX, STREAM_MAX};
+use super::quic::{Budget, CLOSE_ENDED, CLOSE_PROTOCOL, CLOSE_REFUSED, Context, open_wide};
+use crate::limits::{
+    CHECK_HERE_BYTES_MAX, CONNECTION_WINDOW, HANDSHAKE_MAX, HELLO_BYTES_MAX, LIVE_BYTES_MAX, STREAM_MAX,
+};
 use crate::live::Seen;
 use crate::writer::nack;
 
@@ -52,6 +55,7 @@ pub async fn serve(context: &Arc<Context>, connection: &Connection) {
         }
     };
     join(context, connection, node, &hello);
+    open_wide(connection);
     take_streams(context, connection, node).await;
     context.links.remove(node, connection);
     context.handle.metrics().connections.dec();
@@ -137,12 +141,14 @@ fn join(context: &Context, connection: &Connection, node: NodeId, hello: &Hello)
 }
 
 async fn take_streams(context: &Arc<Context>, connection: &Connection, node: NodeId) {
+    // One node can't take the room of all others.
+    let own = Arc::new(Budget::new(CONNECTION_WINDOW as usize));
     loop {
         tokio::select! {
             stream = connection.accept_bi() => match stream {
                 Ok((send, recv)) => {
-                    let context = context.clone();
-                    tokio::spawn(async move { batches(&context, node, send, recv).await });
+                    let (context, own) = (context.clone(), own.clone());
+                    tokio::spawn(async move { batches(&context, &own, node, (send, recv)).await });
                 }
                 Err(_) => return,
             },
@@ -158,9 +164,10 @@ async fn take_streams(context: &Arc<Context>, connection: &Connection, node: Nod
 }
 
 /// Answers the batches of one stream: one, or several one after the other.
-async fn batches(context: &Context, node: NodeId, mut send: SendStream, mut recv: RecvStream) {
+async fn batches(context: &Context, own: &Budget, node: NodeId, stream: (SendStream, RecvStream)) {
+    let (mut send, mut recv) = stream;
     loop {
-        let read = timeout(STREAM_MAX, read_batch(context, &mut recv)).await;
+        let read = timeout(STREAM_MAX, read_batch(context, own, &mut recv)).await;
         let (frame, room) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(StreamError::Ended)) => {
@@ -178,12 +185,17 @@ async fn batches(context: &Context, node: NodeId, mut send: SendStream, mut recv
     }
 }
 
-type Room = tokio::sync::OwnedSemaphorePermit;
+/// Room in the node's own budget, then in that of all.
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
-async fn read_batch(context: &Context, recv: &mut RecvStream) -> Result<(Vec<u8>, Room), StreamError> {
+async fn read_batch(
+    context: &Context,
+    own: &Budget,
+    recv: &mut RecvStream,
+) -> Result<(Vec<u8>, Room), StreamError> {
     loop {
         let bytes = read_length(recv, MESSAGE_BYTES_MAX).await?;
-        let room = context.receiving.take(bytes).await;
+        let room = (own.take(bytes).await, context.receiving.take(bytes).await);
         // Kinds that this release does not know are skipped.
         if let Message::Batch(frame) = read_content(recv, bytes).await? {
             return Ok((frame, room));

@@ -8,6 +8,7 @@ use tallyman_aggregator_core::registry::{NodeStatus, Registry};
 use tallyman_common::ids::{NodeId, Nonce};
 
 use super::quic::{CLOSE_ENDED, CLOSE_REPLACED};
+use crate::limits::NODE_CONNECTIONS_MAX;
 
 /// A connection of a node.
 #[derive(Debug)]
@@ -47,6 +48,12 @@ impl Links {
             replaced: before - of_node.len(),
             others: of_node.len(),
         };
+        if of_node.len() >= NODE_CONNECTIONS_MAX {
+            let oldest = of_node.remove(0);
+            oldest
+                .connection
+                .close(CLOSE_REPLACED, b"this node has too many connections");
+        }
         of_node.push(Link { nonce, connection });
         met
     }

@@ -19,7 +19,8 @@ use super::{enrol, ingest};
 use crate::handle::Handle;
 use crate::limits::{
     CONNECTION_WINDOW, CONNECTIONS_MAX, ENROLS_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, HANDSHAKES_RETRY,
-    LIVE_STREAMS_MAX, RECEIVING_BYTES_MAX, SOCKET_BUFFER_BYTES, STREAMS_MAX, WAITING_BYTES_MAX,
+    LIVE_STREAMS_MAX, RECEIVING_BYTES_MAX, SOCKET_BUFFER_BYTES, STRANGER_WINDOW, STREAMS_MAX,
+    WAITING_BYTES_MAX,
 };
 
 /// Closed by us: refused with words.
@@ -40,7 +41,7 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Below the life of a mapping in a home router or firewall (RFC 9308 §3.2).
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How often the aggregator's own certificate is made anew; it lives thirty times as long.
-const CERTIFICATE_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
+pub const CERTIFICATE_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Granularity of memory budgets.
 const PERMIT_BYTES: usize = 1_024;
 
@@ -91,7 +92,8 @@ pub struct Context {
 pub struct Budget(Arc<Semaphore>);
 
 impl Budget {
-    fn new(bytes: usize) -> Self {
+    /// A budget of `bytes`.
+    pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes / PERMIT_BYTES)))
     }
 
@@ -253,18 +255,27 @@ fn server_config(
     Ok(config)
 }
 
+/// Narrow, for strangers; [`open_wide`] widens it.
 fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::try_from(IDLE_MAX).expect("a minute is a valid idle time");
     transport
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
-        .max_concurrent_uni_streams(VarInt::from_u32(LIVE_STREAMS_MAX))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .receive_window(VarInt::from_u32(STRANGER_WINDOW))
         .stream_receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .datagram_receive_buffer_size(None);
     transport
+}
+
+/// Gives a node that was welcomed its full room.
+pub fn open_wide(connection: &Connection) {
+    connection.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW));
+    // The first stream stays open beside them.
+    connection.set_max_concurrent_bi_streams(VarInt::from_u32(STREAMS_MAX + 1));
+    connection.set_max_concurrent_uni_streams(VarInt::from_u32(LIVE_STREAMS_MAX));
 }
 
 fn bind_socket(listen: SocketAddr) -> Result<UdpSocket, QuicError> {

@@ -12,7 +12,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -43,21 +43,20 @@ pub struct HttpListener {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
+/// The newest TLS settings; `None` for plain connections. They are replaced while the program runs.
+pub type Tls = Option<watch::Receiver<Arc<rustls::ServerConfig>>>;
+
 impl HttpListener {
     /// Takes connections of a bound listener; with `tls` they are encrypted.
-    pub fn new(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
+    pub fn new(listener: TcpListener, tls: Tls) -> io::Result<Self> {
         let local = listener.local_addr()?;
         let (sender, ready) = mpsc::channel(HANDSHAKES_MAX);
-        tokio::spawn(accept(listener, tls.map(TlsAcceptor::from), sender));
+        tokio::spawn(accept(listener, tls, sender));
         Ok(Self { local, ready })
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    ready: mpsc::Sender<(HttpStream, SocketAddr)>,
-) {
+async fn accept(listener: TcpListener, tls: Tls, ready: mpsc::Sender<(HttpStream, SocketAddr)>) {
     let places = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while !ready.is_closed() {
         let place = places.clone().acquire_owned().await.expect("never closed");
@@ -73,7 +72,10 @@ async fn accept(
                 continue;
             }
         };
-        let (tls, ready) = (tls.clone(), ready.clone());
+        let tls = tls
+            .as_ref()
+            .map(|newest| TlsAcceptor::from(newest.borrow().clone()));
+        let ready = ready.clone();
         tokio::spawn(async move {
             if let Some(stream) = shake_hands(stream, peer, tls).await {
                 drop(ready.send((stream, peer)).await);
