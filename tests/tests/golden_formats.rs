@@ -19,6 +19,9 @@ mod messages;
 // Keys and values of the aggregator's tables.
 #[path = "golden_formats/store.rs"]
 mod store;
+// The agent's segments and checkpoints.
+#[path = "golden_formats/spool.rs"]
+mod spool;
 // Tables of numbers in the documents.
 #[path = "golden_formats/numbers.rs"]
 mod numbers;
@@ -26,7 +29,7 @@ mod numbers;
 /// A file that no test writes would be a format that nothing holds.
 #[test]
 fn no_golden_file_is_left_over() {
-    let known: Vec<&str> = [wire::FILES, messages::FILES, store::FILES].concat();
+    let known: Vec<&str> = [wire::FILES, messages::FILES, store::FILES, spool::FILES].concat();
     for entry in std::fs::read_dir(layout::folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(known.contains(&name.as_str()), "no test reads {name}");

@@ -8,13 +8,18 @@ use tallyman_common::record::Cause;
 fn require_rows(rows: Vec<String>) {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FORMATS.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let missing: Vec<&String> = rows.iter().filter(|row| !page.lines().any(|line| line == *row)).collect();
+    let missing: Vec<&String> = rows
+        .iter()
+        .filter(|row| !page.lines().any(|line| line == *row))
+        .collect();
     assert!(missing.is_empty(), "docs/FORMATS.md lacks {missing:#?}");
 }
 
 #[test]
 fn meters() {
-    let row = |m: &tallyman_common::meter::MeterInfo| format!("| {} | `{}` | {} |", m.meter.0, m.name, m.unit.name());
+    let row = |m: &tallyman_common::meter::MeterInfo| {
+        format!("| {} | `{}` | {} |", m.meter.0, m.name, m.unit.name())
+    };
     require_rows(METERS.iter().map(row).collect());
 }
 
@@ -30,7 +35,15 @@ fn reasons() {
         Verdict::Retry => "retry",
         Verdict::Hold => "hold",
     };
-    let row = |r: Reason| format!("| {} | `{}` | {} | {} |", r.number(), r.label(), verdict(r), r.text());
+    let row = |r: Reason| {
+        format!(
+            "| {} | `{}` | {} | {} |",
+            r.number(),
+            r.label(),
+            verdict(r),
+            r.text()
+        )
+    };
     require_rows(Reason::all().map(row).collect());
 }
 
@@ -41,6 +54,9 @@ fn every_reason_has_its_line_in_the_operating_page() {
     let page = std::fs::read_to_string(page).unwrap();
     for reason in Reason::all() {
         let start = format!("| `{}` |", reason.label());
-        assert!(page.lines().any(|line| line.starts_with(&start)), "docs/OPERATING.md lacks {start}");
+        assert!(
+            page.lines().any(|line| line.starts_with(&start)),
+            "docs/OPERATING.md lacks {start}"
+        );
     }
 }

@@ -297,7 +297,7 @@ fn signature_is_deterministic_ed25519() {
     );
 }
 
-fn frame_layout(header: &Header, payload: Layout) -> Layout {
+pub fn frame_layout(header: &Header, payload: Layout) -> Layout {
     let signature = sample::key().sign(Purpose::Batch, &codec::encode(header));
     let bytes = header_layout(header);
     let length = u16::try_from(bytes.bytes().len()).unwrap();
