@@ -125,7 +125,7 @@ impl Api {
         let fleet = self.read(|books| Ok(Fleet::of(books))).await?;
         let handle = &self.0.handle;
         let shell = handle.metrics().encode(&handle.status());
-        Ok(self.0.observed.encode_behind(shell, &fleet))
+        Ok(self.0.observed.encode_behind(&shell, &fleet))
     }
 
     /// Waits for a turn, then asks on a thread for blocking work. The turn lasts until the work is done, also when the

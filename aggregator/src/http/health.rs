@@ -16,7 +16,7 @@ use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::bills::AsOf;
 
 /// Media type of the text that `/metrics` gives.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `GET /health`: the process answers. Says nothing about the store.
 pub async fn health() -> &'static str {
@@ -66,7 +66,7 @@ impl FromRequestParts<Api> for MetricsScope {
 /// `GET /metrics`
 pub async fn metrics(State(api): State<Api>, _: MetricsScope) -> Result<Response, Problem> {
     let mut response = api.metrics_text().await?.into_response();
-    let kind = HeaderValue::from_static(OPEN_METRICS);
+    let kind = HeaderValue::from_static(PROMETHEUS_TEXT);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
 }

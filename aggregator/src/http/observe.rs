@@ -1,5 +1,6 @@
 //! What is counted of requests and of nodes, for Prometheus. Usage and money never pass here.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -16,8 +17,6 @@ use crate::metrics::Labels;
 
 /// Prefix of all names of this program.
 const PREFIX: &str = "tallyman_aggregator";
-/// Last line of a text; stands only at its end.
-const END: &str = "# EOF\n";
 
 /// Requests by route and status, and how long they took.
 #[derive(Debug)]
@@ -84,13 +83,13 @@ impl Observed {
             .inc();
     }
 
-    /// The shell's text with ours behind it.
-    pub fn encode_behind(&self, shell: String, fleet: &Fleet) -> String {
-        let mut text = shell.strip_suffix(END).map(str::to_owned).unwrap_or(shell);
+    /// The shell's counters with ours behind them.
+    pub fn encode_behind(&self, shell: &str, fleet: &Fleet) -> String {
         let mut registry = Registry::default();
         self.register(registry.sub_registry_with_prefix(PREFIX), fleet);
-        encode(&mut text, &registry).expect("a string takes all text");
-        text
+        let mut ours = String::new();
+        encode(&mut ours, &registry).expect("a string takes all text");
+        plain(&[shell, &ours])
     }
 
     fn register(&self, ours: &mut Registry, fleet: &Fleet) {
@@ -128,4 +127,32 @@ impl Observed {
             );
         }
     }
+}
+
+/// Several OpenMetrics texts as one in Prometheus' older format, which every tool reads: there a counter's
+/// description bears its whole name, and neither units nor an end are said.
+fn plain(texts: &[&str]) -> String {
+    let lines = || texts.iter().flat_map(|text| text.lines());
+    let type_of = |line: &'_ str| -> Option<(String, String)> {
+        let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+        Some((name.to_owned(), kind.to_owned()))
+    };
+    let counters: BTreeSet<String> = lines()
+        .filter_map(type_of)
+        .filter(|(_, kind)| kind == "counter")
+        .map(|(name, _)| name)
+        .collect();
+    let mut out = String::new();
+    for line in lines() {
+        let described = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
+        match described.map(|(word, rest)| (word, rest.split_once(' '))) {
+            Some((word @ ("HELP" | "TYPE"), Some((name, rest)))) if counters.contains(name) => {
+                out.extend(["# ", word, " ", name, "_total ", rest, "\n"]);
+            }
+            Some(("UNIT", _)) => {}
+            _ if line == "# EOF" => {}
+            _ => out.extend([line, "\n"]),
+        }
+    }
+    out
 }

@@ -4,6 +4,8 @@
 mod access;
 /// What operators change.
 mod changes;
+/// The page's examples against real answers.
+mod page;
 /// Questions and their answers.
 mod reads;
 /// Life, readiness, metrics; real connections.

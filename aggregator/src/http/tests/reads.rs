@@ -124,8 +124,10 @@ fn an_old_live_view_is_not_in_the_estimate() {
         // Readings since a window that ended before the counted one: the batch has them already.
         world.handle.live().remove(world.node);
         seen.received = world.handle.now();
-        seen.live.window_end.0 -= 30_000;
-        seen.live.wall_now.0 = world.hour.start().0 + 30_000;
+        let live = &mut seen.live;
+        let window_end = world.hour.start().0 + 20_000;
+        live.boot_now.0 = 100_000_000;
+        live.window_end.0 = live.boot_now.0 - (live.wall_now.0 - window_end);
         world.handle.live().put(world.node, seen);
         let now = ok(&world, "/api/v1/usage/current", &world.acme).await;
         assert_eq!(now["estimate"]["subtotal_exact"], "4.02", "counted already");
