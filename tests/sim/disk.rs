@@ -65,18 +65,31 @@ impl SimDisk {
             *left = left.wrapping_sub(1);
             self.dead |= *left == 0;
         }
-        if self.dead { Err(DiskError::Failed("the process was killed".into())) } else { Ok(()) }
+        if self.dead {
+            Err(DiskError::Failed("the process was killed".into()))
+        } else {
+            Ok(())
+        }
     }
 
     fn file(&self, name: &str) -> Result<&Vec<u8>, DiskError> {
-        self.live.get(name).ok_or_else(|| DiskError::Failed(format!("{name}: no such file")))
+        self.live
+            .get(name)
+            .ok_or_else(|| DiskError::Failed(format!("{name}: no such file")))
     }
 }
 
 impl Disk for SimDisk {
     fn list(&mut self) -> Result<Vec<Listed>, DiskError> {
         self.operate()?;
-        Ok(self.live.iter().map(|(name, b)| Listed { name: name.clone(), len: b.len() as u64 }).collect())
+        Ok(self
+            .live
+            .iter()
+            .map(|(name, b)| Listed {
+                name: name.clone(),
+                len: b.len() as u64,
+            })
+            .collect())
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, DiskError> {
@@ -88,7 +101,9 @@ impl Disk for SimDisk {
         self.operate()?;
         let offset = offset as usize;
         let bytes = self.file(name)?.get(offset..offset + len);
-        bytes.map(<[u8]>::to_vec).ok_or_else(|| DiskError::Failed(format!("{name}: shorter than that")))
+        bytes
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| DiskError::Failed(format!("{name}: shorter than that")))
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
@@ -98,7 +113,11 @@ impl Disk for SimDisk {
         let killed = self.operate();
         let file = self.live.entry(name.to_owned()).or_default();
         // A killed process may have written any part of it; the middle stands for all.
-        let written = if killed.is_err() { bytes.len() / 2 } else { bytes.len() };
+        let written = if killed.is_err() {
+            bytes.len() / 2
+        } else {
+            bytes.len()
+        };
         file.extend_from_slice(&bytes[..written]);
         killed
     }
@@ -115,14 +134,18 @@ impl Disk for SimDisk {
 
     fn truncate(&mut self, name: &str, len: u64) -> Result<(), DiskError> {
         self.operate()?;
-        self.live.entry(name.to_owned()).or_default().truncate(len as usize);
+        self.live
+            .entry(name.to_owned())
+            .or_default()
+            .truncate(len as usize);
         Ok(())
     }
 
     fn remove(&mut self, name: &str) -> Result<(), DiskError> {
         self.operate()?;
         self.durable.remove(name);
-        self.removed.extend(self.live.remove(name).map(|bytes| (name.to_owned(), bytes)));
+        self.removed
+            .extend(self.live.remove(name).map(|bytes| (name.to_owned(), bytes)));
         Ok(())
     }
 }

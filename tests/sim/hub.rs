@@ -38,10 +38,18 @@ pub struct Hub {
 impl Hub {
     /// A fresh data folder with its nodes enrolled, its tenants known and prices in force.
     pub fn new(now: WallMs, nodes: &[[u8; 32]]) -> Self {
-        let mut store = SimStore { inner: MemoryStore::default(), next: NextCommit::Works };
+        let mut store = SimStore {
+            inner: MemoryStore::default(),
+            next: NextCommit::Works,
+        };
         initialise(&mut store, StoreId([1; 16])).expect("the simulated store works");
         let process = Aggregator::open(&store, now).expect("a fresh store opens");
-        let mut hub = Self { store, process: Some(process), waiting: BTreeMap::new(), next_ticket: 0 };
+        let mut hub = Self {
+            store,
+            process: Some(process),
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+        };
         for seed in nodes {
             hub.enrol(now, seed);
         }
@@ -49,7 +57,13 @@ impl Hub {
             hub.command(now, Command::SetTenant(terms(tenant)));
         }
         let from = Hour(now.hour().0 - now.hour().0 % 24);
-        hub.command(now, Command::AddPriceBook { text: PRICES.to_owned(), from });
+        hub.command(
+            now,
+            Command::AddPriceBook {
+                text: PRICES.to_owned(),
+                from,
+            },
+        );
         hub
     }
 
@@ -57,26 +71,57 @@ impl Hub {
         let (signing_key, token) = (NodeKey::from_seed(seed).public().to_bytes(), Digest::of(&[seed]));
         let expires = WallMs(now.0 + 1_000);
         let id = format!("node-{}", seed[0]);
-        self.command(now, Command::CreateNodeToken { id, hash: token, group: "default".into(), expires });
+        self.command(
+            now,
+            Command::CreateNodeToken {
+                id,
+                hash: token,
+                group: "default".into(),
+                expires,
+            },
+        );
         let (node, host_name) = (NodeId::of_key(&signing_key), "simulated".to_owned());
-        self.command(now, Command::EnrolNode { token, node, signing_key, host_name });
+        self.command(
+            now,
+            Command::EnrolNode {
+                token,
+                node,
+                signing_key,
+                host_name,
+            },
+        );
     }
 
     /// A decision at a quiet moment.
     pub fn command(&mut self, now: WallMs, command: Command) {
         let (actor, source) = ("sim".to_owned(), "sim".to_owned());
         let process = self.process.as_mut().expect("decisions are made while it lives");
-        let event = Event::Command { ticket: u64::MAX, actor, source, command };
-        process.step(now, event, &self.store).expect("the simulated store reads");
-        let answers = process.commit(now, false, &mut self.store).expect("a quiet commit works").into_inner();
-        assert!(answers.iter().all(|(_, a)| matches!(a, Answer::Applied(_))), "{answers:?}");
+        let event = Event::Command {
+            ticket: u64::MAX,
+            actor,
+            source,
+            command,
+        };
+        process
+            .step(now, event, &self.store)
+            .expect("the simulated store reads");
+        let answers = process
+            .commit(now, false, &mut self.store)
+            .expect("a quiet commit works")
+            .into_inner();
+        assert!(
+            answers.iter().all(|(_, a)| matches!(a, Answer::Applied(_))),
+            "{answers:?}"
+        );
     }
 
     /// A greeting came.
     pub fn hello(&mut self, now: WallMs, asker: Asker, hello: Hello) {
         let ticket = self.ticket(asker);
         if let Some(process) = self.process.as_mut() {
-            process.step(now, Event::Hello(ticket, hello), &self.store).expect("the simulated store reads");
+            process
+                .step(now, Event::Hello(ticket, hello), &self.store)
+                .expect("the simulated store reads");
         }
     }
 
@@ -86,7 +131,9 @@ impl Hub {
         if let Some(process) = self.process.as_mut() {
             let checked = check(frame, Some(node), process.registry()).expect("agents send genuine batches");
             let event = Event::Batch(ticket, Box::new(checked));
-            process.step(now, event, &self.store).expect("the simulated store reads");
+            process
+                .step(now, event, &self.store)
+                .expect("the simulated store reads");
         }
     }
 

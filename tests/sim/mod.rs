@@ -4,21 +4,21 @@
 //! An oracle (`truth`) remembers what each workload really used, and `check` requires the invariants I1 to I6 and I8.
 
 // In reading order.
-/// The one source of chance.
-pub mod rng;
+/// The invariants.
+pub mod check;
 /// A disk with a live and a durable image.
 pub mod disk;
+/// The aggregator and its crashes.
+pub mod hub;
+/// One host: kernel, disk, agent.
+pub mod node;
+/// The one source of chance.
+pub mod rng;
 /// A store whose commits can fail either way.
 pub mod store;
 /// The kernels' counters, and what is known to be lost.
 pub mod truth;
-/// One host: kernel, disk, agent.
-pub mod node;
-/// The aggregator and its crashes.
-pub mod hub;
 /// Time, links and faults.
 pub mod world;
-/// The invariants.
-pub mod check;
 
 pub use world::{Outcome, run};

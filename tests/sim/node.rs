@@ -6,8 +6,8 @@ use tallyman_agent_core::event::{AgentConfig, Description, Hardware, NetEvent, N
 use tallyman_agent_core::mapping::{Rule, When};
 use tallyman_agent_core::sources::identity::ContainerId;
 use tallyman_agent_core::{
-    Agent, Effects, Event, FileKind, Fresh, Identity, Mapping, Now, ReadFault, Slot, SourceKind, Sweep, Tree,
-    WorkloadSeen,
+    Agent, Effects, Event, FileKind, Fresh, Identity, Mapping, Now, OpenError, ReadFault, Slot, SourceKind,
+    Sweep, Tree, WorkloadSeen,
 };
 use tallyman_common::ids::{BootId, NodeId, Nonce, Owner, SpoolId};
 use tallyman_common::message::{Hello, Welcome};
@@ -45,6 +45,8 @@ pub struct Node {
     /// Wall clock minus world time, milliseconds.
     pub wall_offset_ms: i64,
     slots: BTreeMap<u64, Slot>,
+    /// Id and owner of every container there ever was: Docker's events come also when it has ended.
+    containers: BTreeMap<u64, (String, Owner)>,
     next_life: u64,
 }
 
@@ -66,14 +68,21 @@ impl Node {
             booted_ms: now_ms - 1_000,
             wall_offset_ms: 0,
             slots: BTreeMap::new(),
+            containers: BTreeMap::new(),
             next_life: 100,
         }
     }
 
     /// The host's clocks.
     pub fn now(&self, world_ms: u64) -> Now {
-        let wall = world_ms.checked_add_signed(self.wall_offset_ms).expect("offsets are small");
-        Now { boot_ns: (world_ms - self.booted_ms) * 1_000_000, wall: WallMs(wall), boot: self.boot }
+        let wall = world_ms
+            .checked_add_signed(self.wall_offset_ms)
+            .expect("offsets are small");
+        Now {
+            boot_ns: (world_ms - self.booted_ms) * 1_000_000,
+            wall: WallMs(wall),
+            boot: self.boot,
+        }
     }
 
     /// World time of a boot time.
@@ -84,19 +93,27 @@ impl Node {
     /// Starts the agent's process; false if it was killed while it started.
     pub fn start(&mut self, world_ms: u64, rng: &mut Rng) -> bool {
         let now = self.now(world_ms);
-        let fresh = Fresh { spool: SpoolId(rng.id()), nonce: Nonce(rng.id()) };
-        let identity = Identity { node: self.id, key: NodeKey::from_seed(&self.key_seed), inventory: inventory() };
+        let fresh = Fresh {
+            spool: SpoolId(rng.id()),
+            nonce: Nonce(rng.id()),
+        };
+        let identity = Identity {
+            node: self.id,
+            key: NodeKey::from_seed(&self.key_seed),
+            inventory: inventory(),
+        };
         self.slots.clear();
         match Agent::open(config(), identity, now, fresh, &mut self.disk) {
             Ok((agent, _)) => self.agent = Some(agent),
-            Err(e) => {
-                assert!(self.disk.is_dead(), "the agent does not start: {e}");
-                return false;
-            }
+            // A disk that fails or a process that is killed; anything else would be a fault of the agent.
+            Err(OpenError::Disk(_)) => return false,
+            Err(e) => panic!("the agent does not start: {e}"),
         }
         let lives: Vec<u64> = self.workloads.keys().copied().collect();
         lives.iter().for_each(|life| self.announce(*life, world_ms));
-        lives.iter().for_each(|life| self.describe(*life, world_ms));
+        // Docker lists containers that have ended as well.
+        let listed: Vec<u64> = self.containers.keys().copied().collect();
+        listed.iter().for_each(|life| self.describe(*life, world_ms));
         !self.disk.is_dead()
     }
 
@@ -115,7 +132,11 @@ impl Node {
         let hex = format!("{life:064x}");
         let workload = Workload {
             owner: Owner::claim(&format!("t{tenant}")).expect("a good name"),
-            path: if is_container { format!("/docker/{hex}") } else { format!("/tenants/t{tenant}/w{life}") },
+            path: if is_container {
+                format!("/docker/{hex}")
+            } else {
+                format!("/tenants/t{tenant}/w{life}")
+            },
             container: is_container.then_some(hex),
             netns: life,
             counters: Default::default(),
@@ -124,6 +145,12 @@ impl Node {
             memory: rng.between(1, 1 << 30),
             born_ms: world_ms,
         };
+        self.containers.extend(
+            workload
+                .container
+                .clone()
+                .map(|hex| (life, (hex, workload.owner.clone()))),
+        );
         self.workloads.insert(life, workload);
         if self.agent.is_some() {
             self.announce(life, world_ms);
@@ -133,17 +160,32 @@ impl Node {
 
     fn announce(&mut self, life: u64, world_ms: u64) {
         let workload = &self.workloads[&life];
-        let container = workload.container.as_ref().map(|hex| ContainerId::parse(hex.as_bytes()).expect("64 digits"));
+        let container = workload
+            .container
+            .as_ref()
+            .map(|hex| ContainerId::parse(hex.as_bytes()).expect("64 digits"));
         let v2 = Some(Tree::V2);
         let seen = WorkloadSeen {
             path: workload.path.clone(),
             life,
-            kind: if container.is_some() { SourceKind::Docker } else { SourceKind::Cgroup },
+            kind: if container.is_some() {
+                SourceKind::Docker
+            } else {
+                SourceKind::Cgroup
+            },
             source: if container.is_some() { "docker" } else { "tenants" }.to_owned(),
-            network: if container.is_some() { NetworkSeen::Namespace(workload.netns) } else { NetworkSeen::None },
+            network: if container.is_some() {
+                NetworkSeen::Namespace(workload.netns)
+            } else {
+                NetworkSeen::None
+            },
             container,
             name: format!("w{life}"),
-            trees: Trees { cpu: v2, memory: v2, io: v2 },
+            trees: Trees {
+                cpu: v2,
+                memory: v2,
+                io: v2,
+            },
         };
         let effects = self.step(world_ms, Event::Appeared(seen));
         self.slots.extend(effects.slot.map(|slot| (life, slot)));
@@ -151,16 +193,27 @@ impl Node {
 
     /// Docker tells the labels of a container.
     pub fn describe(&mut self, life: u64, world_ms: u64) {
-        let Some(workload) = self.workloads.get(&life) else { return };
-        let Some(hex) = workload.container.as_ref().filter(|_| self.agent.is_some()) else { return };
+        let Some((hex, owner)) = self.containers.get(&life).filter(|_| self.agent.is_some()) else {
+            return;
+        };
         let container = ContainerId::parse(hex.as_bytes()).expect("64 digits");
-        let labels = [("tallyman.tenant".to_owned(), workload.owner.name().to_owned())].into();
+        let labels = [("tallyman.tenant".to_owned(), owner.name().to_owned())].into();
         let (name, image_labels) = (format!("w{life}"), BTreeMap::new());
-        self.step(world_ms, Event::Described(Description { container, name, labels, image_labels }));
+        self.step(
+            world_ms,
+            Event::Described(Description {
+                container,
+                name,
+                labels,
+                image_labels,
+            }),
+        );
     }
 
     fn sample(&mut self, life: u64, sweep: Sweep) {
-        let (Some(slot), Some(workload)) = (self.slots.get(&life), self.workloads.get_mut(&life)) else { return };
+        let (Some(slot), Some(workload)) = (self.slots.get(&life), self.workloads.get_mut(&life)) else {
+            return;
+        };
         let agent = self.agent.as_mut().expect("only a living agent samples");
         workload.sampled = workload.counters;
         for file in agent.wants(*slot, sweep).to_vec() {
@@ -183,7 +236,11 @@ impl Node {
     /// One sweep over all workloads.
     pub fn sweep(&mut self, world_ms: u64) -> Effects {
         let now = self.now(world_ms);
-        let sweep = self.agent.as_mut().expect("only a living agent sweeps").begin(now);
+        let sweep = self
+            .agent
+            .as_mut()
+            .expect("only a living agent sweeps")
+            .begin(now);
         let lives: Vec<u64> = self.workloads.keys().copied().collect();
         lives.iter().for_each(|life| self.sample(*life, sweep));
         let effects = self.step(world_ms, Event::SweepDone);
@@ -238,7 +295,11 @@ impl Node {
 
     /// Something came over the network.
     pub fn net(&mut self, world_ms: u64, event: NetEvent) -> Effects {
-        if self.agent.is_some() { self.step(world_ms, Event::Net(event)) } else { Effects::default() }
+        if self.agent.is_some() {
+            self.step(world_ms, Event::Net(event))
+        } else {
+            Effects::default()
+        }
     }
 
     /// The aggregator's answer to the greeting.
@@ -256,7 +317,10 @@ fn config() -> AgentConfig {
         live_every_ms: 5_000,
         sources: vec!["docker".into(), "tenants".into()],
         mapping: Mapping {
-            rules: vec![Rule { when: When::Cgroup("/tenants/*/*".into()), owner: "$1".into() }],
+            rules: vec![Rule {
+                when: When::Cgroup("/tenants/*/*".into()),
+                owner: "$1".into(),
+            }],
             ..Mapping::default()
         },
         hardware: Hardware::default(),

@@ -43,6 +43,10 @@ impl Store for SimStore {
             return Ok(());
         }
         let (operation, table) = ("committing", "all");
-        Err(StoreError { operation, table, reason: "the simulated disk failed".into() })
+        Err(StoreError {
+            operation,
+            table,
+            reason: "the simulated disk failed".into(),
+        })
     }
 }

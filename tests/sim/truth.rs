@@ -35,17 +35,25 @@ impl Counters {
     pub fn base_units(&self) -> [u128; 7] {
         let wide = |n: u64| u128::from(n);
         let [a, b, c, d] = self.io;
-        [wide(self.cpu_us) * 1_000, wide(a), wide(b), wide(c), wide(d), wide(self.net[0]), wide(self.net[1])]
+        [
+            wide(self.cpu_us) * 1_000,
+            wide(a),
+            wide(b),
+            wide(c),
+            wide(d),
+            wide(self.net[0]),
+            wide(self.net[1]),
+        ]
     }
 
     /// The work of `ms` milliseconds on at most one processor.
-    pub fn work(&mut self, ms: u64, rng: &mut Rng) {
+    pub fn work(&mut self, ms: u64, has_network: bool, rng: &mut Rng) {
         self.cpu_us += rng.below(ms * 1_000 + 1);
         for (counter, scale) in self.io.iter_mut().zip([9_000, 7_000, 3, 2]) {
             *counter += rng.below(ms * scale / 10 + 2);
         }
         for counter in &mut self.net {
-            *counter += rng.below(ms * 11 + 2);
+            *counter += rng.below(ms * 11 + 2) * u64::from(has_network);
         }
     }
 }
@@ -77,13 +85,20 @@ impl Workload {
     /// `cpu.stat`.
     pub fn cpu_stat(&self) -> String {
         let us = self.counters.cpu_us;
-        format!("usage_usec {us}\nuser_usec {}\nsystem_usec {}\nnr_periods 0\n", us / 3 * 2, us / 3)
+        format!(
+            "usage_usec {us}\nuser_usec {}\nsystem_usec {}\nnr_periods 0\n",
+            us / 3 * 2,
+            us / 3
+        )
     }
 
     /// `memory.stat`.
     pub fn memory_stat(&self) -> String {
         let half = self.memory / 2;
-        format!("anon {half}\nfile {half}\nkernel 0\nshmem 0\ninactive_anon 0\ninactive_file {}\n", half / 2)
+        format!(
+            "anon {half}\nfile {half}\nkernel 0\nshmem 0\ninactive_anon 0\ninactive_file {}\n",
+            half / 2
+        )
     }
 
     /// `io.stat`.
@@ -98,7 +113,9 @@ impl Workload {
         let head = "Inter-|   Receive                                                |  Transmit\n \
                     face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop \
                     fifo colls carrier compressed\n";
-        format!("{head}    lo:       5       1    0    0    0     0          0         0        5       1    0    0    0     0       0          0\n  eth0: {rx}       1    0    0    0     0          0         0 {tx}       1    0    0    0     0       0          0\n")
+        format!(
+            "{head}    lo:       5       1    0    0    0     0          0         0        5       1    0    0    0     0       0          0\n  eth0: {rx}       1    0    0    0     0          0         0 {tx}       1    0    0    0     0       0          0\n"
+        )
     }
 }
 

@@ -6,3 +6,7 @@ pub mod vm;
 /// Deterministic simulation of the shipped cores.
 #[path = "../sim/mod.rs"]
 pub mod sim;
+
+/// Real programs: processes, sites, cgroups, containers.
+#[path = "../e2e/mod.rs"]
+pub mod e2e;

@@ -1,0 +1,104 @@
+//! Usage of real processes, billed to the unit: from the kernel's own counter through both programs, also when they
+//! are killed in the middle.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tallyman_tests::e2e::cgroup::Cgroup;
+use tallyman_tests::e2e::docker::{Container, engine_or_skip, image};
+use tallyman_tests::e2e::process::until;
+use tallyman_tests::e2e::site::{MINUTE, Site};
+
+const BURN: &str = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+
+fn billed_exactly(site: &Site, tenant: &str, truth: u128) -> Result<()> {
+    let done = until(&format!("{tenant} is billed {truth} ns"), MINUTE, || {
+        let billed = site.usage(tenant, "cpu.time")?;
+        anyhow::ensure!(billed <= truth, "billed {billed} ns, the kernel counted {truth}");
+        Ok((billed == truth).then_some(()))
+    });
+    done.with_context(|| site.logs())
+}
+
+#[test]
+fn a_cgroup_is_billed_what_its_counter_says_also_over_kills() -> Result<()> {
+    let folder = format!("/tallyman-e2e-{}", std::process::id());
+    let rules =
+        format!("docker = {{ enabled = false }}\n[[cgroup]]\npath = \"{folder}/*\"\nowner = \"$1\"\n");
+    let parent = Cgroup::make(&folder)?;
+    let mut site = Site::new(&["acme"], &rules)?;
+    site.enrol()?;
+    site.start_agent()?;
+    // Metering begins with the first sweep; a workload that appears afterwards counts from its first nanosecond.
+    until("the agent meters", MINUTE, || {
+        Ok(site.path("agent").join("status.json").exists().then_some(()))
+    })
+    .with_context(|| site.logs())?;
+    let cgroup = Cgroup::make(&format!("{folder}/acme"))?;
+    cgroup.spawn(BURN)?.wait()?;
+    site.kill_agent()?;
+    cgroup.spawn(BURN)?.wait()?;
+    site.kill_aggregator()?;
+    site.start_agent()?;
+    cgroup.spawn(BURN)?.wait()?;
+    site.start_aggregator()?;
+    let truth = cgroup.cpu_ns()?;
+    anyhow::ensure!(truth > 0, "the workload burned nothing");
+    billed_exactly(&site, "acme", truth)?;
+    // It idles on; nothing more is billed, and the agent ends in order.
+    site.agent
+        .take()
+        .context("it runs")?
+        .stop(Duration::from_secs(20))?;
+    assert_eq!(site.usage("acme", "cpu.time")?, cgroup.cpu_ns()?);
+    let check = site.admin(&["recompute", "--check"])?;
+    anyhow::ensure!(!check.contains("differ"), "{check}");
+    drop(parent);
+    Ok(())
+}
+
+#[test]
+fn containers_are_billed_by_label_and_short_ones_too() -> Result<()> {
+    if !engine_or_skip("containers_are_billed_by_label_and_short_ones_too") {
+        return Ok(());
+    }
+    image()?;
+    let mut site = Site::new(&["acme", "brief"], "")?;
+    site.enrol()?;
+    site.start_agent()?;
+    until("the agent meters", MINUTE, || {
+        Ok(site.path("agent").join("status.json").exists().then_some(()))
+    })
+    .with_context(|| site.logs())?;
+    let idle = "; while :; do /bin/busybox sleep 1000; done";
+    let container = Container::start(&["--label", "tallyman.tenant=acme"], &format!("{BURN}{idle}"))?;
+    let unlabelled = Container::start(&[], &format!("{BURN}{idle}"))?;
+    let brief = Container::start(&["--label", "tallyman.tenant=brief"], BURN)?;
+    // It idles once its counter stays the same.
+    let mut last = 0;
+    let truth = until("the container idles", MINUTE, || {
+        let now = container.cpu_ns()?;
+        Ok((std::mem::replace(&mut last, now) == now && now > 100_000_000).then_some(now))
+    })?;
+    billed_exactly(&site, "acme", truth)?;
+    let short = until("the short container is billed", MINUTE, || {
+        let billed = site.usage("brief", "cpu.time")?;
+        Ok((billed > 0).then_some(billed))
+    });
+    // The same work as the long one did: more than a tenth of it, whatever the machine's noise.
+    anyhow::ensure!(
+        short.with_context(|| site.logs())? > truth / 10,
+        "the short container was hardly billed"
+    );
+    let tenants = site.ask("/api/v1/tenants")?.to_string();
+    anyhow::ensure!(
+        tenants.contains("unattributed"),
+        "the container without a label is shown: {tenants}"
+    );
+    anyhow::ensure!(
+        !tenants.contains("image-says"),
+        "a label of the image is not believed: {tenants}"
+    );
+    drop((unlabelled, brief));
+    Ok(())
+}
