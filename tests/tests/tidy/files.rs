@@ -62,6 +62,7 @@ impl TextFile {
             .split('/')
             .any(|part| part == "tests" || part == "benches")
             || name.ends_with("tests.rs")
+            || name == "testing.rs"
     }
 
     /// The lines before the unit tests, with their numbers from 1 on; none of a file that is test code.

@@ -98,11 +98,18 @@ const BANNED: &[(&str, &str)] = &[
 ];
 
 /// (path, word, why it stands there)
-const MAY_SAY: &[(&str, &str, &str)] = &[(
-    "common/src/money/tests.rs",
-    concat!("X", "XX"),
-    "ISO 4217 has this code for no currency",
-)];
+const MAY_SAY: &[(&str, &str, &str)] = &[
+    (
+        "common/src/money/tests.rs",
+        concat!("X", "XX"),
+        "ISO 4217 has this code for no currency",
+    ),
+    (
+        "aggregator/src/io/admin.rs",
+        concat!("/home", "/"),
+        "a test reads a line of a passwd file",
+    ),
+];
 
 #[test]
 fn no_banned_words() {
