@@ -144,6 +144,69 @@ fn options_in_documents_exist() {
     require_none("an option in a document exists", findings);
 }
 
+/// What follows a program's name where somebody is told to run it: behind a backtick, a quote or a line's start.
+fn orders<'a>(line: &'a str, program: &str) -> Vec<&'a str> {
+    let starts = line.match_indices(program).filter(|(at, _)| {
+        let before = line[..*at].trim_end_matches("/usr/bin/");
+        before.is_empty() || before.ends_with(['`', '"', '='])
+    });
+    let ends = |rest: &'a str| rest.split(['`', '"', ';', '|', '#']).next().unwrap_or(rest);
+    starts
+        .filter_map(|(at, _)| line[at + program.len()..].strip_prefix(' '))
+        .map(ends)
+        .collect()
+}
+
+fn pascal(word: &str) -> String {
+    let capital = |part: &str| part[..1].to_uppercase() + &part[1..];
+    word.split('-')
+        .filter(|part| !part.is_empty())
+        .map(capital)
+        .collect()
+}
+
+/// One program prints commands of the other, and documents print both: such a line must run.
+#[test]
+fn orders_to_our_programs_exist() {
+    let programs = [
+        ("tallyman-agent", "agent/src/cli"),
+        ("tallyman-aggregator", "aggregator/src/cli"),
+    ];
+    let mut findings = Vec::new();
+    for (program, place) in programs {
+        let sources = texts(|path| path.starts_with(place) && path.ends_with(".rs"));
+        let source: String = sources.into_iter().map(|file| file.text).collect();
+        assert!(!source.is_empty(), "{place} holds the command line of {program}");
+        let wanted = |path: &str| {
+            [".md", ".rs", ".sh", ".service"]
+                .iter()
+                .any(|end| path.ends_with(end))
+        };
+        for file in texts(wanted) {
+            for (number, line) in (1..).zip(file.text.lines()) {
+                for order in orders(line, program) {
+                    let words: Vec<&str> = order.split_whitespace().collect();
+                    let name = words
+                        .iter()
+                        .find(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+                    let is_name = |word: &&&str| !word.starts_with('-');
+                    let unknown = name
+                        .filter(is_name)
+                        .filter(|word| !has_word(&source, &pascal(word)));
+                    let options = words.iter().filter_map(|word| word.strip_prefix("--"));
+                    let unknown_option = options
+                        .map(|option| option.split('=').next().unwrap_or(option).replace('-', "_"))
+                        .find(|field| !field.is_empty() && !has_word(&source, field));
+                    if unknown.is_some() || unknown_option.is_some() {
+                        findings.push(format!("{}:{number}: {program} {order}", file.path));
+                    }
+                }
+            }
+        }
+    }
+    require_none("a command that somebody is told to run exists", findings);
+}
+
 #[test]
 fn every_invariant_is_asserted_and_tested_where_its_row_says() {
     let file = document("docs/INVARIANTS.md");
