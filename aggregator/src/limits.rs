@@ -67,5 +67,4 @@ pub const NODE_TOKENS_MAX: u32 = 10_000;
 
 const _: () = assert!(MESSAGE_BYTES_MAX < RECEIVING_BYTES_MAX && MESSAGE_BYTES_MAX < WAITING_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX < CONNECTION_WINDOW as usize);
-const _: () =
-    assert!(HELLO_BYTES_MAX < STRANGER_WINDOW as usize && ENROL_BYTES_MAX < STRANGER_WINDOW as usize);
+const _: () = assert!(HELLO_BYTES_MAX < ENROL_BYTES_MAX && (ENROL_BYTES_MAX as u32) < STRANGER_WINDOW);

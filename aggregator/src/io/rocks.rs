@@ -13,7 +13,7 @@ use rocksdb::{
     DBRecoveryMode, Options, ReadOptions, SliceTransform, Snapshot, WriteBatch, WriteOptions,
 };
 use tallyman_aggregator_core::log::prefix_end;
-use tallyman_aggregator_core::ports::{Changes, Read, Store, StoreError, Table, Visit};
+use tallyman_aggregator_core::ports::{Change, Changes, Read, Store, StoreError, Table, Visit};
 
 const MIB: usize = 1 << 20;
 /// Bytes of a header's key that name one number of one spool; all candidates for it lie behind one such prefix.
@@ -145,7 +145,9 @@ impl Store for RocksStore {
         if changes.is_empty() {
             return Ok(());
         }
-        let mut batch = WriteBatch::default();
+        // One allocation: growing step by step would touch and copy every page twice.
+        let bytes = changes.iter().map(change_bytes).sum();
+        let mut batch = WriteBatch::with_capacity_bytes(bytes);
         for change in changes.iter() {
             let family = family(&self.db, change.table);
             match &change.value {
@@ -159,6 +161,11 @@ impl Store for RocksStore {
             .write_opt(batch, &options)
             .map_err(|e| fault("committing", None, e))
     }
+}
+
+/// Bytes of a change in a batch: key, value, two lengths, kind and table.
+fn change_bytes(change: &Change) -> usize {
+    change.key.len() + change.value.as_ref().map_or(0, Vec::len) + 16
 }
 
 fn walk(
