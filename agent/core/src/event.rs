@@ -84,7 +84,8 @@ pub struct AgentConfig {
 /// nothing and invents nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hardware {
-    /// Whole disks whose I/O counts; what is stacked on them shows the same I/O again. `None`: all.
+    /// Whole disks whose I/O counts; what is stacked on them (dm, md, loop) and their partitions show the same I/O
+    /// again. `None`: all rows, which is right only where nothing is stacked.
     pub devices: Option<Vec<Device>>,
     /// Interfaces of the host that lead out of it; only for the host's own figures.
     pub uplinks: Vec<String>,

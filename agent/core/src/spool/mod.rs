@@ -46,6 +46,8 @@ struct Place {
     seq: Seq,
     entry_at: u32,
     len: u32,
+    /// Label of the window's end.
+    wall: WallMs,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +59,13 @@ struct Segment {
     places: Vec<Place>,
     /// Bytes that are durable.
     bytes: u64,
-    /// Label of its newest frame.
-    newest: WallMs,
+}
+
+impl Segment {
+    /// Label of its newest frame; of a segment without sound frames there is none to keep.
+    fn newest(&self) -> WallMs {
+        self.places.last().map_or(WallMs(0), |place| place.wall)
+    }
 }
 
 /// Frames that were appended and synced together.
@@ -204,6 +211,7 @@ impl Spool {
                 seq: header.seq,
                 entry_at: u32::try_from(base + buffer.len() as u64).expect("segments are below 4 GiB"),
                 len: u32::try_from(bytes.len()).expect("frames are bounded"),
+                wall: header.wall_end,
             });
             segment::push_entry(&mut buffer, header.seq, bytes);
         }
@@ -215,7 +223,6 @@ impl Spool {
         let age = self.age();
         let segment = self.segments.last_mut().expect("begun above");
         segment.bytes += buffer.len() as u64;
-        segment.newest = last.wall_end;
         segment.places.extend(places);
         self.unacked
             .extend((first.seq..=last.seq).map(|seq| FrameKey { age, seq }));
@@ -244,7 +251,6 @@ impl Spool {
                 age: self.age(),
                 places: Vec::new(),
                 bytes: 0,
-                newest: WallMs(0),
             });
             self.is_open = true;
         }
@@ -299,7 +305,7 @@ impl Spool {
             let Some(oldest) = self.oldest_acked() else {
                 return Ok(());
             };
-            let age = now.0.checked_sub(self.segments[oldest].newest.0);
+            let age = now.0.checked_sub(self.segments[oldest].newest().0);
             let is_old = age.is_some_and(|ms| ms > retention_ms);
             if !is_old && acked_bytes <= self.limit_bytes / 2 {
                 return Ok(());
@@ -378,6 +384,6 @@ impl Spool {
     /// Label of the oldest frame that was not acknowledged.
     pub fn oldest_unacked(&self) -> Option<WallMs> {
         let first = self.unacked.first()?;
-        self.find(*first).map(|(segment, _)| segment.newest)
+        self.find(*first).map(|(_, place)| place.wall)
     }
 }

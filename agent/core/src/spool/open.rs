@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use tallyman_common::ids::{BootId, Digest, NodeId, Seq, SpoolId};
-use tallyman_common::time::{BootMs, WallMs};
+use tallyman_common::time::BootMs;
 
 use super::scan::{Found, Scan, Tail, scan};
 use super::segment::Name;
@@ -158,7 +158,6 @@ impl Spool {
                 age,
                 places: read.scan.frames.iter().map(place).collect(),
                 bytes: read.bytes,
-                newest: read.scan.frames.last().map_or(WallMs(0), |f| f.header.wall_end),
             });
         }
         last
@@ -170,6 +169,7 @@ fn place(found: &Found) -> Place {
         seq: found.seq,
         entry_at: u32::try_from(found.entry_at).expect("segments are below 4 GiB"),
         len: u32::try_from(found.len).expect("frames are bounded"),
+        wall: found.header.wall_end,
     }
 }
 

@@ -267,3 +267,41 @@ fn a_new_boot_starts_at_zero_and_its_window_with_the_boot() {
     assert_eq!(first.boot_start.0, 0);
     assert!(books.causes("host").contains(&Cause::AgentDown));
 }
+
+#[test]
+fn without_any_checkpoint_usage_starts_anew_and_is_never_billed_twice() {
+    let (mut world, mut truth) = (begin(), Truth::new());
+    scenario(&mut world, &mut truth, 0);
+    world.agent = None;
+    for slot in ["checkpoint-0", "checkpoint-1"] {
+        world.disk.flip(slot, 20);
+    }
+    let before = Books::read(&mut world.disk).total("a", Meter::CPU_TIME);
+    let at_restart = u128::from(truth[&1]) * 1_000;
+    assert!(world.start());
+    world.sweep();
+    finish(&mut world, &mut truth);
+    let books = Books::read(&mut world.disk);
+    let real = u128::from(truth[&1]) * 1_000;
+    assert_eq!(books.total("a", Meter::CPU_TIME), before + real - at_restart);
+    assert!(books.causes("a").contains(&Cause::NoBaseline));
+    assert!(books.causes("host").contains(&Cause::SpoolDamaged));
+    let spools: std::collections::BTreeSet<_> = books.headers.iter().map(|h| h.spool).collect();
+    assert_eq!(spools.len(), 2);
+}
+
+#[test]
+fn a_checkpoint_of_a_newer_release_is_not_overwritten() {
+    let mut world = begin();
+    world.run(MINUTE, work);
+    world.agent = None;
+    let bytes = world.disk.bytes("checkpoint-0").to_vec();
+    let mut body = bytes[8..].to_vec();
+    body[0] = 99;
+    let newer = [&bytes[..4], &spool::crc32c(&[&body]).to_le_bytes(), &body].concat();
+    world.disk.truncate("checkpoint-0", 0).unwrap();
+    world.disk.append("checkpoint-0", &newer).unwrap();
+    let refused = world.try_start().unwrap_err().to_string();
+    assert!(refused.contains("start the newer release"), "{refused}");
+    assert_eq!(world.disk.bytes("checkpoint-0"), newer);
+}

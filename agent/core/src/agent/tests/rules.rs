@@ -492,3 +492,30 @@ fn live_readings_are_those_of_the_open_window() {
     assert_eq!(row.since_window, u128::from(500 + seconds_open * 1_000) * 1_000);
     assert_eq!(row.owner, (2, "a".to_owned()));
 }
+
+#[test]
+fn a_series_idle_for_a_day_is_retired_and_comes_back_under_a_new_birth() {
+    let mut world = running();
+    let at = world.add(container(1, Some("a")));
+    world.run(MINUTE, burn);
+    world.end(at);
+    world.run(MINUTE, burn);
+    let series = |world: &World| world.agent.as_ref().unwrap().status().series;
+    assert!(series(&world) > 0);
+    world.run(25 * 60 * MINUTE, burn);
+    assert!(series(&world) > 0, "not acknowledged yet");
+    let last = world.agent.as_ref().unwrap().status().last_seq;
+    let books = Books::read(&mut world.disk);
+    welcome(&mut world, last, books.headers.last().unwrap().digest().0);
+    world.run(MINUTE, burn);
+    assert_eq!(series(&world), 0);
+    world.add(container(2, Some("a")));
+    world.run(MINUTE, burn);
+    let books = stop(&mut world);
+    let births: std::collections::BTreeSet<_> = books
+        .rows("a", Meter::CPU_TIME)
+        .iter()
+        .map(|(b, _, _)| *b)
+        .collect();
+    assert_eq!((births.len(), cpu(&books, "a")), (2, 120_000));
+}

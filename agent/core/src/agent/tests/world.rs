@@ -119,6 +119,15 @@ impl World {
 
     /// Starts the agent; false when the disk stopped it.
     pub fn start(&mut self) -> bool {
+        match self.try_start() {
+            Ok(()) => true,
+            Err(OpenError::Disk(_)) => false,
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    /// Starts the agent.
+    pub fn try_start(&mut self) -> Result<(), OpenError> {
         let config = AgentConfig {
             interval_ns: 10 * S,
             full_every_ticks: 3,
@@ -147,19 +156,14 @@ impl World {
             spool: self.fresh_spool(),
             nonce: Nonce([self.starts; 16]),
         };
-        match Agent::open(config, identity, self.now(), fresh, &mut self.disk) {
-            Ok((agent, notices)) => {
-                self.notices.extend(notices);
-                self.agent = Some(agent);
-            }
-            Err(OpenError::Disk(_)) => return false,
-            Err(e) => panic!("{e}"),
-        }
+        let (agent, notices) = Agent::open(config, identity, self.now(), fresh, &mut self.disk)?;
+        self.notices.extend(notices);
+        self.agent = Some(agent);
         for at in 0..self.cgroups.len() {
             self.cgroups[at].slot = None;
             self.appear(at);
         }
-        true
+        Ok(())
     }
 
     pub fn step(&mut self, event: Event) -> Effects {
