@@ -33,10 +33,13 @@ pub async fn serve(
     let mut open = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
-        let place = places.clone().acquire_owned().await.expect("never closed");
-        let (stream, peer) = tokio::select! {
+        let next = async {
+            let place = places.clone().acquire_owned().await.expect("never closed");
+            (listener.accept().await, place)
+        };
+        let ((stream, peer), place) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = next => accepted,
         };
         let (router, stopping) = (router.clone(), stopping.clone());
         open.spawn(async move {

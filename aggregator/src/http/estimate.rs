@@ -44,6 +44,13 @@ pub struct Estimate {
 /// Usage of owners since the last counted window, by the hour it falls into.
 type Additions = BTreeMap<(Hour, Owner), Vec<(String, LiveRow)>>;
 
+/// Whose usage, and of when.
+struct Asked<'a> {
+    books: Books<'a>,
+    tenant: &'a str,
+    period: Range<Hour>,
+}
+
 /// The estimate of a tenant's period. Nodes that the tenant used in this hour or the last are looked at: one that it
 /// came to within the last minute appears with its first batch.
 pub fn of(
@@ -53,29 +60,28 @@ pub fn of(
     viewer: Viewer,
     live: &LiveBoard,
 ) -> Result<Estimate, BillError> {
+    let asked = Asked {
+        books,
+        tenant,
+        period: period.clone(),
+    };
     let mut additions = Additions::new();
     let (mut nodes, mut newest) = (0, None);
     for node in nodes_of(books, tenant)? {
         let fresh = live.of(node).filter(|seen| is_fresh(books, node, seen));
         let Some(seen) = fresh else { continue };
-        if take(books, tenant, &period, node, &seen, &mut additions) {
+        if take(&asked, node, &seen, &mut additions) {
             nodes += 1;
             newest = newest.max(Some(seen.live.wall_now));
         }
     }
     let usage = sum_up(&additions)?;
-    let bill = match with_live(books.store, &additions) {
-        Ok(store) => priced(bills::draft(
-            Books {
-                store: &store,
-                ..books
-            },
-            tenant,
-            period,
-            viewer,
-        ))?,
-        Err(error) => return Err(error.into()),
+    let store = with_live(books.store, &additions)?;
+    let with_live = Books {
+        store: &store,
+        ..books
     };
+    let bill = priced(bills::draft(with_live, tenant, period, viewer))?;
     Ok(Estimate {
         is_estimate: true,
         newest: newest.map(instant_text),
@@ -122,14 +128,13 @@ fn is_fresh(books: Books<'_>, node: NodeId, seen: &Seen) -> bool {
     active && young && window_end.is_some_and(|end| counted <= end + LABEL_TOLERANCE_MS)
 }
 
-fn take(
-    books: Books<'_>,
-    tenant: &str,
-    period: &Range<Hour>,
-    node: NodeId,
-    seen: &Seen,
-    additions: &mut Additions,
-) -> bool {
+/// Adds a node's rows of the tenant; whether there were any.
+fn take(asked: &Asked<'_>, node: NodeId, seen: &Seen, additions: &mut Additions) -> bool {
+    let Asked {
+        books,
+        tenant,
+        period,
+    } = asked;
     let hour = WallMs(seen.live.wall_now.0.min(books.now.0)).hour();
     if !period.contains(&hour) {
         return false;
