@@ -86,6 +86,27 @@ fn paths_in_documents_exist() {
     require_none("a path in a document exists", findings);
 }
 
+/// Comments send readers to pages; the page must be there.
+#[test]
+fn pages_named_in_code_exist() {
+    let all = paths();
+    let mut findings = Vec::new();
+    for file in texts(|path| path != "Cargo.lock" && !path.ends_with(".md")) {
+        for (number, line) in (1..).zip(file.text.lines()) {
+            for rest in line.split(concat!("doc", "s/")).skip(1) {
+                let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "/_-.".contains(c)));
+                let name = rest[..end.unwrap_or(rest.len())].trim_end_matches('.');
+                let page = format!("{}{name}", concat!("doc", "s/"));
+                let is_file = [".md", ".json"].iter().any(|end| name.ends_with(end));
+                if is_file && !all.contains(&page) {
+                    findings.push(format!("{}:{number}: {page} does not exist", file.path));
+                }
+            }
+        }
+    }
+    require_none("a page that a comment names exists", findings);
+}
+
 #[test]
 fn commands_in_documents_exist() {
     let makefile = document("Makefile").text;

@@ -18,7 +18,15 @@ pub fn root() -> PathBuf {
 /// Paths of all files that git knows or would add, sorted.
 pub fn paths() -> Vec<String> {
     let output = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .args([
+            "-c",
+            "safe.directory=*",
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
         .current_dir(root())
         .output()
         .expect("git lists the files");
