@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -98,10 +98,7 @@ impl InboxSender {
 impl Inbox {
     /// The next message, if there is one.
     pub fn take(&self) -> Option<Input> {
-        match self.channel.try_recv() {
-            Ok(input) => Some(input),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.channel.try_recv().ok()
     }
 
     /// Wakes the next wait although no message came: some were left.
@@ -111,13 +108,14 @@ impl Inbox {
 
     /// Forgets that it was woken; to be called before the messages are taken.
     pub fn clear(&self) {
-        drop(read(&self.wake, &mut [0u8; 8]));
+        // Nobody woke us, or somebody did: either way it is forgotten.
+        let _ = read(&self.wake, &mut [0u8; 8]);
     }
 }
 
 fn ring(wake: &OwnedFd) {
     // Full only when nobody was woken for a very long time; it will wake.
-    drop(write(wake, &1u64.to_ne_bytes()));
+    let _ = write(wake, &1u64.to_ne_bytes());
 }
 
 impl AsFd for Inbox {

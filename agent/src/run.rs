@@ -181,7 +181,7 @@ fn network(way: Way, docker: Option<&Path>, inbox: InboxSender, done: &Sender<()
     });
     runtime.shutdown_timeout(Duration::ZERO);
     // Nobody waits any more when the sampler failed.
-    drop(done.send(()));
+    let _ = done.send(());
 }
 
 /// Never returns: the way ends the thread, once the sampler has.

@@ -94,7 +94,7 @@ fn wait(timer: &OwnedFd, meter: &Meter, inbox: &Inbox) -> Result<Ready, Errno> {
     let (ticked, hints, messages) = (is_ready(&fds[0]), is_ready(&fds[1]), is_ready(&fds[2]));
     if ticked {
         // How often it rang does not matter: the clock is asked.
-        drop(read(timer, &mut [0u8; 8]));
+        let _ = read(timer, &mut [0u8; 8]);
     }
     Ok(Ready { hints, messages })
 }

@@ -55,13 +55,13 @@ fn whole_disks(block: &Path) -> Option<Vec<Device>> {
     let mut devices = Vec::new();
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
-        let digits_follow = |prefix: &&str| {
-            let rest = name.to_str().and_then(|name| name.strip_prefix(*prefix));
+        let digits_follow = |prefix: &str| {
+            let rest = name.to_str().and_then(|name| name.strip_prefix(prefix));
             rest.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
         };
         let slaves = fs::read_dir(entry.path().join("slaves"));
         let is_stacked = slaves.is_ok_and(|mut slaves| slaves.next().is_some());
-        if is_stacked || NO_DISKS.iter().any(|prefix| digits_follow(&prefix)) {
+        if is_stacked || NO_DISKS.iter().any(|prefix| digits_follow(prefix)) {
             continue;
         }
         let number = fs::read_to_string(entry.path().join("dev")).ok();
