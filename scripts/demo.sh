@@ -44,7 +44,7 @@ mkdir -p "$BASE"
 
 say "starting an aggregator on $QUIC, its HTTP API on $HTTP"
 target/release/tallyman-aggregator --config "$BASE/aggregator.toml" --data "$BASE/aggregator" \
-  init --advertise 127.0.0.1 --listen "$QUIC" --http-listen "$HTTP" >"$BASE/init.txt"
+  init --advertise 127.0.0.1 --listen "$QUIC" --http "$HTTP" >"$BASE/init.txt"
 cat "$BASE/init.txt"
 $AGGREGATOR run >"$BASE/aggregator.log" 2>&1 &
 pids+=($!)

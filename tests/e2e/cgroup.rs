@@ -71,13 +71,10 @@ impl Cgroup {
         for folder in &self.folders {
             enter.push_str(&format!("echo $$ > {}/cgroup.procs\n", folder.display()));
         }
-        let child = Command::new("sh").arg("-c").arg(format!("{enter}{script}"));
-        Ok(child_of(child).spawn()?)
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{enter}{script}")).stdin(Stdio::null()).stdout(Stdio::null());
+        Ok(command.spawn()?)
     }
-}
-
-fn child_of(command: &mut Command) -> &mut Command {
-    command.stdin(Stdio::null()).stdout(Stdio::null())
 }
 
 impl Drop for Cgroup {

@@ -53,7 +53,7 @@ impl Site {
             .arg("--data")
             .arg(&data)
             .args(["init", "--advertise", "127.0.0.1", "--listen", &listen])
-            .args(["--http-listen", &format!("127.0.0.1:{http}")]))?;
+            .args(["--http", &format!("127.0.0.1:{http}")]))?;
         let token = init.split_whitespace().find(|w| w.starts_with("tally_"));
         site.token = token.with_context(|| format!("no token in: {init}"))?.to_owned();
         site.start_aggregator()?;

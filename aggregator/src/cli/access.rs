@@ -143,7 +143,7 @@ fn make_node_tokens(
     group: &str,
     hours: u32,
 ) -> anyhow::Result<Vec<Value>> {
-    let ca_sha256 = Authority::load(&config.keys())?.fingerprint();
+    let ca_fingerprint = Authority::load(&config.keys())?.fingerprint_text();
     let server = config.server();
     let mut made = Vec::new();
     for _ in 0..count {
@@ -156,14 +156,14 @@ fn make_node_tokens(
             expires,
         })?;
         let command =
-            format!("tallyman-agent enrol --server {server} --ca-sha256 {ca_sha256} --token {token}");
+            format!("tallyman-agent enrol --server {server} --ca-fingerprint {ca_fingerprint} --token {token}");
         made.push(json!({
             "id": id,
             "token": token,
             "group": group,
             "expires": instant_text(expires),
             "server": server,
-            "ca_sha256": ca_sha256,
+            "ca_fingerprint": ca_fingerprint,
             "command": command,
             "position": position,
         }));

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tallyman_aggregator_core::aggregator::{Aggregator, Answer as CoreAnswer, Event};
 use tallyman_aggregator_core::registry::Command;
 
+use super::bill::Bill;
 use super::lists::{List, list};
 use crate::config::Config;
 use crate::handle::with_books;
@@ -77,6 +78,17 @@ impl Desk {
         }
     }
 
+    /// A bill, as data and as text.
+    pub fn bill(&mut self, bill: Bill) -> anyhow::Result<Value> {
+        match self {
+            Self::Running(stream) => match ask(stream, &Order::Bill(bill))? {
+                Answer::Listed(answer) => Ok(answer),
+                other => Err(unexpected(other)),
+            },
+            Self::Stopped(stopped) => stopped.bill(&bill),
+        }
+    }
+
     /// A copy of the store in `path`, with every cell written.
     pub fn checkpoint(&mut self, path: &Path) -> anyhow::Result<()> {
         match self {
@@ -139,6 +151,11 @@ impl Stopped {
         Ok(with_books(&self.store, registry, position, |books| {
             list(which, books)
         })??)
+    }
+
+    fn bill(&self, bill: &Bill) -> anyhow::Result<Value> {
+        let (registry, position) = (self.aggregator.registry().clone(), self.aggregator.position());
+        Ok(with_books(&self.store, registry, position, |books| bill.answer(books))??)
     }
 
     fn checkpoint(&mut self, path: &Path) -> anyhow::Result<()> {

@@ -80,13 +80,13 @@ impl Init {
             } else {
                 " (was there, left as it is)"
             },
-            authority.fingerprint(),
+            authority.fingerprint_text(),
         );
         let value = json!({
             "data": config.data,
             "config": path,
             "config_written": written,
-            "ca_sha256": authority.fingerprint(),
+            "ca_fingerprint": authority.fingerprint_text(),
             "token": token,
         });
         print(as_json, &value, &text)

@@ -2,6 +2,8 @@
 
 /// Tokens and nodes.
 mod access;
+/// A tenant's bill.
+pub mod bill;
 /// Tenants, price books, quarantine.
 mod commerce;
 /// The running program or the store.
@@ -59,6 +61,8 @@ enum Order {
     /// Price books.
     #[command(subcommand)]
     PriceBook(commerce::PriceBookOrder),
+    /// A tenant's bill so far.
+    Bill(bill::Bill),
     /// Rate files without a store.
     Rate(commerce::Rate),
     /// Batches that wait for a decision.
@@ -127,6 +131,7 @@ impl Cli {
             Order::Node(order) => order.run(&place.load()?, as_json),
             Order::Tenant(order) => order.run(&place.load()?, as_json),
             Order::PriceBook(order) => order.run(|| place.load(), as_json),
+            Order::Bill(bill) => bill.run(&place.load()?, as_json),
             Order::Rate(rate) => rate.run(),
             Order::Quarantine(order) => order.run(&place.load()?, as_json),
             Order::Recompute(order) => order.run(&place.load()?, as_json),

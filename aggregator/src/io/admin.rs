@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
+use crate::cli::bill::Bill;
 use crate::cli::lists::{List, list};
 use crate::handle::{CommandError, Handle};
 use crate::limits::{ADMIN_BYTES_MAX, ADMIN_CONNECTIONS_MAX};
@@ -30,6 +31,8 @@ pub enum Order {
     Command(Command),
     /// Show a list.
     List(List),
+    /// Draft a bill.
+    Bill(Bill),
     /// Write everything and copy the store into a folder.
     Checkpoint(PathBuf),
 }
@@ -124,6 +127,11 @@ async fn obey(handle: &Handle, actor: &str, order: Order) -> Answer {
         },
         Order::List(which) => match handle.read(move |books| list(which, books)).await {
             Ok(Ok(found)) => Answer::Listed(found),
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Err(error) => Answer::Failed(error.to_string()),
+        },
+        Order::Bill(bill) => match handle.read(move |books| bill.answer(books)).await {
+            Ok(Ok(answer)) => Answer::Listed(answer),
             Ok(Err(error)) => Answer::Failed(error.to_string()),
             Err(error) => Answer::Failed(error.to_string()),
         },

@@ -133,6 +133,11 @@ impl Authority {
         Digest::of(&[&self.certificate])
     }
 
+    /// The fingerprint as the agent's command line takes it.
+    pub fn fingerprint_text(&self) -> String {
+        format!("sha256:{}", self.fingerprint())
+    }
+
     /// The authority's certificate, DER.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
