@@ -1,11 +1,11 @@
 //! The composer against a store in memory: what a batch's sender and a bill's reader would notice.
 
-use tallyman_common::ids::{BootId, Owner};
+use tallyman_common::ids::{BootId, Digest, Owner, SpoolId};
 use tallyman_common::meter::Meter;
 use tallyman_common::record::{Birth, Dims, Group, Record, Row, State};
 use tallyman_common::sign::NodeKey;
 use tallyman_common::time::{BootMs, HOUR_MS, Hour, MINUTE_MS};
-use tallyman_common::wire::{CODEC_NONE, VERSION, seal};
+use tallyman_common::wire::{CODEC_NONE, Header, VERSION, seal};
 
 use super::*;
 use crate::ingest::check;
@@ -250,6 +250,8 @@ fn more_cpu_than_processors_is_held() {
     let possible = u128::from(MINUTE_MS + crate::limits::CPU_SLACK_MS) * 2_000_000;
     let lie = world.frame(1, |_| (), (0, possible + 1));
     assert_eq!(reason_of(&world.answer(lie)), Some(Reason::Implausible));
+    let huge = world.frame(3, |_| (), (0, u128::MAX));
+    assert_eq!(reason_of(&world.answer(huge)), Some(Reason::Implausible));
     let truth = world.frame(2, |_| (), (0, possible));
     assert!(matches!(world.answer(truth), Answer::Ack(_)));
 }

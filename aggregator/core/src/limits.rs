@@ -9,6 +9,9 @@ pub const GAP_RANGES_MAX: usize = 1_024;
 pub const FUTURE_MS_MAX: u64 = 120_000;
 /// CPU time that may fall into a window beyond `processors × length`: a held-back workload (10 s) and a late sweep.
 pub const CPU_SLACK_MS: u64 = 15_000;
+/// Usage of one row that is believed, base units: a petabyte held for 400 days is a thousandth of it. Four thousand
+/// million rows of it still sum up within 128 bits.
+pub const USAGE_PER_ROW_MAX: u128 = 1 << 96;
 /// Cells (one hour of one owner) written with one commit at most, so that acknowledgements stay quick.
 pub const FLUSH_PER_COMMIT_MAX: usize = 4_000;
 /// Age at which a changed cell is written, milliseconds; readers see it within 5 s.

@@ -29,7 +29,7 @@ impl Read for MemoryStore {
         };
         for (key, value) in table
             .range(from.to_vec()..)
-            .take_while(|(key, _)| key.as_slice() < to)
+            .take_while(|(key, _)| to.is_empty() || key.as_slice() < to)
         {
             if visit(key, value) == ControlFlow::Break(()) {
                 break;

@@ -73,7 +73,7 @@ pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 pub trait Read {
     /// The value of a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Every key in `from..to`, in order, until `visit` breaks.
+    /// Every key in `from..to`, in order, until `visit` breaks. An empty `to` is no end.
     fn scan(&self, table: Table, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 

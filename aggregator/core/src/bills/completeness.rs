@@ -10,8 +10,8 @@ use tallyman_common::time::{Hour, MINUTE_MS, WallMs};
 
 use super::Books;
 use super::usage::TenantHour;
-use crate::api::text::instant_text;
 use crate::ports::{Read, Table};
+use crate::rating::instant::instant_text;
 use crate::rollup::cache::FoldError;
 use crate::rollup::cell::{NodeHour, minute_bits, node_hour_key};
 

@@ -16,9 +16,9 @@ use std::ops::Range;
 use serde::Serialize;
 use tallyman_common::time::{Hour, WallMs};
 
-use crate::api::text::instant_text;
 use crate::ingest::Marks;
 use crate::ports::Read;
+use crate::rating::instant::instant_text;
 use crate::rating::{
     BillTotals, BookVersions, HourUsage, Position, RatedLine, bill_totals, hour_text, quantities_of_hour,
     rate_hour,

@@ -6,7 +6,7 @@ use tallyman_common::record::Record;
 use tallyman_common::wire::{Frame, FrameError, Header};
 
 use super::reason::Reason;
-use crate::limits::CPU_SLACK_MS;
+use crate::limits::{CPU_SLACK_MS, USAGE_PER_ROW_MAX};
 use crate::registry::{NodeStatus, Registry};
 
 /// A frame whose signature holds.
@@ -85,15 +85,27 @@ fn reason_of(error: &FrameError) -> Reason {
     }
 }
 
-/// CPU time beyond processors × length: a broken counter or a lie; a person decides.
+/// CPU time beyond processors × length, or figures so large that sums of them might not fit: a broken counter or a
+/// lie; a person decides.
 fn is_implausible(header: &Header, records: &[Record]) -> bool {
-    let used: Option<u128> = records
-        .iter()
-        .filter(|r| r.owner != Owner::Host)
-        .flat_map(|r| r.groups.iter().flat_map(|g| &g.rows))
-        .filter(|row| row.meter == Meter::CPU_TIME)
-        .try_fold(0u128, |sum, row| sum.checked_add(row.to.checked_sub(row.from)?));
-    let length = u128::from(header.window().length_ms() + CPU_SLACK_MS);
-    let possible = length * u128::from(header.cpus) * 1_000_000;
-    used.is_none_or(|used| used > possible)
+    let length_ms = header.window().length_ms() + CPU_SLACK_MS;
+    let rows = || records.iter().flat_map(|r| r.groups.iter().flat_map(|g| &g.rows));
+    let too_large = rows().any(|row| row.to - row.from > USAGE_PER_ROW_MAX || row.covered_ms > length_ms)
+        || records
+            .iter()
+            .flat_map(|r| &r.peaks)
+            .any(|peak| peak.level > USAGE_PER_ROW_MAX);
+    let mut cpu_ns = 0u128;
+    for record in records.iter().filter(|r| r.owner != Owner::Host) {
+        for row in record
+            .groups
+            .iter()
+            .flat_map(|g| &g.rows)
+            .filter(|row| row.meter == Meter::CPU_TIME)
+        {
+            // At most a leaf's rows of at most 2^96 each were let through above.
+            cpu_ns += if too_large { 0 } else { row.to - row.from };
+        }
+    }
+    too_large || cpu_ns > u128::from(length_ms) * u128::from(header.cpus) * 1_000_000
 }

@@ -10,6 +10,8 @@
 pub mod book;
 /// Hours, days and months of a billing time zone.
 pub mod calendar;
+/// Instants as text, and back.
+pub mod instant;
 /// Tiers: the function F(q) from a quantity to an amount.
 pub mod ladder;
 /// The same rating over files, without a store.

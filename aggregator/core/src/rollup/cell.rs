@@ -118,10 +118,29 @@ pub struct Addition {
 impl OwnerHour {
     /// The cell of a key, made at zero if it is new.
     pub fn cell_mut(&mut self, group: &str, meter: Meter, kind: u8, dims: &[(String, String)]) -> &mut Cell {
-        let at = match self
+        let at = self.cell_at(0, group, meter, kind, dims);
+        &mut self.cells[at]
+    }
+
+    /// Place of the cell of a key, made at zero if it is new. `hint` is where it probably is: rows and cells rise
+    /// alike, so the next row's cell mostly follows the last one's.
+    pub fn cell_at(
+        &mut self,
+        hint: usize,
+        group: &str,
+        meter: Meter,
+        kind: u8,
+        dims: &[(String, String)],
+    ) -> usize {
+        let key = (group, meter, kind, dims);
+        if self
             .cells
-            .binary_search_by(|c| c.key().cmp(&(group, meter, kind, dims)))
+            .get(hint)
+            .is_some_and(|c| c.meter == meter && c.key() == key)
         {
+            return hint;
+        }
+        match self.cells.binary_search_by(|c| c.key().cmp(&key)) {
             Ok(at) => at,
             Err(at) => {
                 let (group, dims) = (group.to_owned(), dims.to_vec());
@@ -138,8 +157,7 @@ impl OwnerHour {
                 self.cells.insert(at, cell);
                 at
             }
-        };
-        &mut self.cells[at]
+        }
     }
 
     /// Notes that a batch of a node has rows in these minutes.

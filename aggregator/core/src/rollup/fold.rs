@@ -116,6 +116,7 @@ pub fn fold_record(
 
 fn fold_group(target: &mut OwnerHour, group: &Group, place: &BatchPlace<'_>, at: usize) -> Option<()> {
     let dims: Vec<(String, String)> = group.dims.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+    let mut next = 0;
     for row in &group.rows {
         let addition = Addition {
             value: share(row.to - row.from, &place.pieces, at)?,
@@ -123,9 +124,9 @@ fn fold_group(target: &mut OwnerHour, group: &Group, place: &BatchPlace<'_>, at:
             state: row.state,
             spread: place.pieces.len() > 1,
         };
-        target
-            .cell_mut(place.group, row.meter, KIND_SUM, &dims)
-            .add(addition)?;
+        let cell = target.cell_at(next, place.group, row.meter, KIND_SUM, &dims);
+        target.cells[cell].add(addition)?;
+        next = cell + 1;
     }
     Some(())
 }
