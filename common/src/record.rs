@@ -1,19 +1,19 @@
 //! What one owner used on one node in one window: readings of counters that only grow, from and to.
 //!
 //! A record is a list of sections, one per kind of row, so that a kind this release does not know is carried and
-//! stored. Every list is strictly sorted and holds nothing empty: one byte string per value (docs/FORMATS.md).
+//! stored. Their bytes are `layout`'s.
+
+/// A record's bytes.
+mod layout;
 
 use std::collections::BTreeMap;
 
-use bincode::de::Decoder;
-use bincode::enc::Encoder;
-use bincode::error::{DecodeError, EncodeError};
-use bincode::{BorrowDecode, Decode, Encode};
+use bincode::{Decode, Encode};
 
-use crate::codec::{self, CodecError};
 use crate::ids::{Owner, Seq, SpoolId};
 use crate::meter::Meter;
 use crate::time::BootMs;
+pub(crate) use layout::strictly_rising;
 
 /// Dimensions of a series: name to value, from the closed list of the meter; mostly none.
 pub type Dims = BTreeMap<String, String>;
@@ -94,24 +94,6 @@ impl Cause {
 }
 
 impl State {
-    fn code(self) -> [u8; 2] {
-        match self {
-            Self::Measured => [0, 0],
-            Self::Partial(cause) => [1, cause.number()],
-            Self::Unmeasured(cause) => [2, cause.number()],
-        }
-    }
-
-    /// State and cause of their numbers. An unknown cause is refused: a newer agent says so by its version.
-    fn from_code(code: [u8; 2]) -> Option<Self> {
-        match code {
-            [0, 0] => Some(Self::Measured),
-            [1, cause] => Cause::from_number(cause).map(Self::Partial),
-            [2, cause] => Cause::from_number(cause).map(Self::Unmeasured),
-            _ => None,
-        }
-    }
-
     /// The worse of two states of one series in one window.
     pub fn worse(self, other: Self) -> Self {
         match (self, other) {
@@ -235,77 +217,6 @@ pub struct Record {
     pub unknown: Vec<(u16, Vec<u8>)>,
 }
 
-/// Section kinds on the wire. 4 is kept for dated, signed amounts.
-const ROWS: u16 = 1;
-const WORKLOADS: u16 = 2;
-const PEAKS: u16 = 3;
-const HOLES: u16 = 5;
-const INVENTORY: u16 = 6;
-
-#[derive(Encode, Decode)]
-struct RawRow(u16, [u8; 2], u64, u128, u128);
-
-impl Encode for Row {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        RawRow(
-            self.meter.0,
-            self.state.code(),
-            self.covered_ms,
-            self.from,
-            self.to,
-        )
-        .encode(encoder)
-    }
-}
-
-impl<C> Decode<C> for Row {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        let RawRow(meter, state, covered_ms, from, to) = RawRow::decode(decoder)?;
-        let state = State::from_code(state)
-            .ok_or_else(|| DecodeError::OtherString(format!("unknown state of a row: {state:?}")))?;
-        if to < from {
-            return Err(DecodeError::Other("the counter goes back (`to` is below `from`)"));
-        }
-        if matches!(state, State::Unmeasured(_)) && to != from {
-            return Err(DecodeError::Other("a row is unmeasured, yet it counts something"));
-        }
-        Ok(Self {
-            meter: Meter(meter),
-            state,
-            covered_ms,
-            from,
-            to,
-        })
-    }
-}
-
-bincode::impl_borrow_decode!(Row);
-
-#[derive(Encode, Decode)]
-struct RawGroup {
-    dims: Vec<(String, String)>,
-    birth: Birth,
-    rows: Vec<Row>,
-}
-
-#[derive(Encode, Decode)]
-struct RawHole(u16, u8, u64, u64, String);
-
-#[derive(Encode)]
-struct RawRecord {
-    owner_kind: u8,
-    owner_name: String,
-    sections: Vec<(u16, Vec<u8>)>,
-}
-
-/// [`RawRecord`] read in place: sections are copied only where they are kept.
-#[derive(BorrowDecode)]
-struct BorrowedRecord<'b> {
-    owner_kind: u8,
-    owner_name: &'b str,
-    sections: Vec<(u16, &'b [u8])>,
-}
-
 impl Record {
     /// A record without rows.
     pub fn new(owner: Owner) -> Self {
@@ -330,173 +241,6 @@ impl Record {
             && self.inventory.is_none()
             && self.unknown.is_empty()
     }
-
-    /// Canonical bytes. Lists are sorted here; equal keys are a mistake of the caller and refused by [`Record::decode`].
-    pub fn encode(&self) -> Vec<u8> {
-        let mut sections = self.unknown.clone();
-        let mut put = |kind, body: Option<Vec<u8>>| sections.extend(body.map(|body| (kind, body)));
-        put(
-            ROWS,
-            (!self.groups.is_empty()).then(|| encode_groups(&self.groups)),
-        );
-        put(WORKLOADS, sorted(&self.workloads, |w| (w.id.clone(), w.life)));
-        put(PEAKS, sorted(&self.peaks, |p| (p.meter, p.dims.clone())));
-        put(HOLES, (!self.holes.is_empty()).then(|| encode_holes(&self.holes)));
-        put(INVENTORY, self.inventory.as_ref().map(codec::encode));
-        sections.sort_by_key(|(kind, _)| *kind);
-        codec::encode(&RawRecord {
-            owner_kind: self.owner.kind(),
-            owner_name: self.owner.name().to_owned(),
-            sections,
-        })
-    }
-
-    /// The record of exactly these bytes; refuses anything that [`Record::encode`] would have written otherwise.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let raw: BorrowedRecord<'_> = codec::decode_borrowed("record", bytes)?;
-        let owner = Owner::from_parts(raw.owner_kind, raw.owner_name).map_err(|e| CodecError::Malformed {
-            what: "record owner",
-            reason: e.to_string(),
-        })?;
-        strictly_rising("record sections", raw.sections.iter().map(|(kind, _)| *kind))?;
-        let mut record = Self::new(owner);
-        for (kind, body) in raw.sections {
-            record.take_section(kind, body)?;
-        }
-        Ok(record)
-    }
-
-    fn take_section(&mut self, kind: u16, body: &[u8]) -> Result<(), CodecError> {
-        match kind {
-            ROWS => self.groups = decode_groups(body)?,
-            WORKLOADS => {
-                self.workloads = not_empty("workloads", codec::decode("workloads", body)?)?;
-                strictly_rising("workloads", self.workloads.iter().map(|w| (&w.id, w.life)))?;
-                for w in &self.workloads {
-                    strictly_rising("workload usage", w.usage.iter().map(|(meter, _)| *meter))?;
-                }
-            }
-            PEAKS => {
-                self.peaks = not_empty("peaks", codec::decode("peaks", body)?)?;
-                strictly_rising("peaks", self.peaks.iter().map(|p| (p.meter, &p.dims)))?;
-            }
-            HOLES => self.holes = decode_holes(body)?,
-            INVENTORY => self.inventory = Some(codec::decode("inventory", body)?),
-            _ => self.unknown.push((kind, body.to_vec())),
-        }
-        Ok(())
-    }
-}
-
-fn sorted<T: Clone + Encode, K: Ord>(items: &[T], key: impl Fn(&T) -> K) -> Option<Vec<u8>> {
-    let mut items = items.to_vec();
-    items.sort_by_key(key);
-    (!items.is_empty()).then(|| codec::encode(&items))
-}
-
-fn encode_groups(groups: &[Group]) -> Vec<u8> {
-    let mut raw: Vec<RawGroup> = groups
-        .iter()
-        .map(|g| {
-            let mut rows = g.rows.clone();
-            rows.sort_by_key(|r| r.meter);
-            RawGroup {
-                dims: g.dims.clone().into_iter().collect(),
-                birth: g.birth,
-                rows,
-            }
-        })
-        .collect();
-    raw.sort_by(|a, b| (&a.dims, a.birth).cmp(&(&b.dims, b.birth)));
-    codec::encode(&raw)
-}
-
-fn decode_groups(body: &[u8]) -> Result<Vec<Group>, CodecError> {
-    let raw: Vec<RawGroup> = not_empty("rows", codec::decode("rows", body)?)?;
-    strictly_rising("row groups", raw.iter().map(|g| (&g.dims, g.birth)))?;
-    raw.into_iter().map(decode_group).collect()
-}
-
-fn decode_group(raw: RawGroup) -> Result<Group, CodecError> {
-    strictly_rising("dimensions", raw.dims.iter().map(|(name, _)| name))?;
-    let rows = not_empty("rows of a group", raw.rows)?;
-    strictly_rising("rows of a group", rows.iter().map(|r| r.meter))?;
-    Ok(Group {
-        dims: raw.dims.into_iter().collect(),
-        birth: raw.birth,
-        rows,
-    })
-}
-
-fn encode_holes(holes: &[Hole]) -> Vec<u8> {
-    let mut raw: Vec<RawHole> = holes.iter().map(raw_hole).collect();
-    raw.sort_by(|a, b| hole_key(a).cmp(&hole_key(b)));
-    raw.dedup_by(|a, b| hole_key(a) == hole_key(b));
-    codec::encode(&raw)
-}
-
-/// Meter 0 on the wire stands for all meters.
-fn raw_hole(h: &Hole) -> RawHole {
-    let meter = h.meter.map_or(0, |m| m.0);
-    RawHole(
-        meter,
-        h.cause.number(),
-        h.boot_start.0,
-        h.boot_end.0,
-        h.workload.clone(),
-    )
-}
-
-fn hole_key(h: &RawHole) -> (u16, u8, u64, u64, &str) {
-    (h.0, h.1, h.2, h.3, &h.4)
-}
-
-fn decode_holes(body: &[u8]) -> Result<Vec<Hole>, CodecError> {
-    let raw: Vec<RawHole> = not_empty("holes", codec::decode("holes", body)?)?;
-    strictly_rising("holes", raw.iter().map(hole_key))?;
-    raw.into_iter()
-        .map(|RawHole(meter, cause, start, end, workload)| {
-            let unknown = || CodecError::Malformed {
-                what: "hole",
-                reason: format!("unknown cause {cause}"),
-            };
-            Ok(Hole {
-                meter: (meter != 0).then_some(Meter(meter)),
-                cause: Cause::from_number(cause).ok_or_else(unknown)?,
-                boot_start: BootMs(start),
-                boot_end: BootMs(end),
-                workload,
-            })
-        })
-        .collect()
-}
-
-fn not_empty<T>(what: &'static str, items: Vec<T>) -> Result<Vec<T>, CodecError> {
-    let reason = "an empty list is left out";
-    if items.is_empty() {
-        Err(CodecError::NotCanonical { what, reason })
-    } else {
-        Ok(items)
-    }
-}
-
-pub(crate) fn strictly_rising<K: Ord>(
-    what: &'static str,
-    mut keys: impl Iterator<Item = K>,
-) -> Result<(), CodecError> {
-    let Some(mut last) = keys.next() else {
-        return Ok(());
-    };
-    for key in keys {
-        if key <= last {
-            return Err(CodecError::NotCanonical {
-                what,
-                reason: "not strictly sorted",
-            });
-        }
-        last = key;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

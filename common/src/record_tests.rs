@@ -1,6 +1,7 @@
 //! Records: one byte string per value, and everything else is refused.
 
 use super::*;
+use crate::codec::CodecError;
 
 fn birth() -> Birth {
     Birth {
