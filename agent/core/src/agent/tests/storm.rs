@@ -138,26 +138,51 @@ fn burn(cgroup: &mut Cgroup, seconds: u64) {
     cgroup.cpu_us += u64::from(cgroup.container.unwrap_or(1)) * 1_000 * seconds;
 }
 
-/// One storm. Returns how much of the short-lived containers' usage was billed, and how much there was.
-fn storm(seed: u64) -> (u128, u128) {
-    let (mut dice, mut store, mut world) = (Dice(seed), Store::default(), World::new());
-    assert!(world.start());
-    world.run(10 * S, burn);
-    world.add(container(1, Some("a")));
-    world.add(container(2, Some("b")));
-    let (mut short_real, mut next, mut crashes) = (0, 10, 0);
-    for _ in 0..60 {
+/// A storm as it goes: what is out there, and what has happened.
+struct Storm {
+    seed: u64,
+    dice: Dice,
+    store: Store,
+    world: World,
+    /// What ended containers used, nanoseconds.
+    short_real: u128,
+    /// Number of the next container.
+    next: u8,
+    crashes: u32,
+}
+
+impl Storm {
+    fn begin(seed: u64) -> Self {
+        let mut world = World::new();
+        assert!(world.start());
+        world.run(10 * S, burn);
+        world.add(container(1, Some("a")));
+        world.add(container(2, Some("b")));
+        Self {
+            seed,
+            dice: Dice(seed),
+            store: Store::default(),
+            world,
+            short_real: 0,
+            next: 10,
+            crashes: 0,
+        }
+    }
+
+    /// Something happens, or nothing.
+    fn happen(&mut self) {
+        let (dice, world) = (&mut self.dice, &mut self.world);
         match dice.roll(8) {
             0 if world.agent.is_some() => {
                 let tenant = if dice.roll(2) == 0 { Some("short") } else { None };
-                world.add(container(next, tenant));
-                next = next.checked_add(1).unwrap_or(10);
+                world.add(container(self.next, tenant));
+                self.next = self.next.checked_add(1).unwrap_or(10);
             }
             1 if world.cgroups.len() > 2 => {
-                short_real += u128::from(world.cgroups[2].cpu_us) * 1_000;
+                self.short_real += u128::from(world.cgroups[2].cpu_us) * 1_000;
                 world.end(2);
             }
-            2 => connect(&mut world, &store),
+            2 => connect(world, &self.store),
             3 if world.agent.is_some() => {
                 world.step(Event::Net(NetEvent::Disconnected));
                 world.sent.clear();
@@ -170,11 +195,16 @@ fn storm(seed: u64) -> (u128, u128) {
             }
             _ => {}
         }
+    }
+
+    /// Some seconds go by; an agent that fell over or was stopped starts again, over what a crash left.
+    fn go_on(&mut self) {
+        let (dice, world) = (&mut self.dice, &mut self.world);
         world.run((1 + dice.roll(40)) * S, burn);
-        exchange(&mut world, &mut store, &mut dice, false);
+        exchange(world, &mut self.store, dice, false);
         let stopped = world.disk.stop_at.is_some_and(|at| world.disk.operations >= at);
         if stopped || world.agent.is_none() {
-            crashes += 1;
+            self.crashes += 1;
             world.agent = None;
             world.sent.clear();
             world.disk = world.disk.after(CRASHES[dice.roll(3) as usize]);
@@ -182,39 +212,67 @@ fn storm(seed: u64) -> (u128, u128) {
             assert!(world.start());
         }
     }
-    world.disk.stop_at = None;
-    short_real += world.cgroups[2..]
-        .iter()
-        .map(|c| u128::from(c.cpu_us) * 1_000)
-        .sum::<u128>();
-    world.sweep();
-    world.ns += S;
-    world.step(Event::Stop);
-    world.agent = None;
-    world.sent.clear();
-    assert!(world.start());
-    connect(&mut world, &store);
-    exchange(&mut world, &mut store, &mut dice, true);
-    let status = world.agent.as_ref().unwrap().status();
-    assert_eq!(status.unacked, 0, "seed {seed}: all is shipped in the end");
-    for (owner, at) in [("a", 0), ("b", 1)] {
-        let real = u128::from(world.cgroups[at].cpu_us) * 1_000;
-        let billed = store.cpu_of(owner);
-        let unknown = store.holes.contains(&Cause::NoBaseline);
+
+    /// An orderly stop, a start and an honest network: everything is shipped.
+    fn settle(&mut self) {
+        let world = &mut self.world;
+        world.disk.stop_at = None;
+        self.short_real += world.cgroups[2..]
+            .iter()
+            .map(|c| u128::from(c.cpu_us) * 1_000)
+            .sum::<u128>();
+        world.sweep();
+        world.ns += S;
+        world.step(Event::Stop);
+        world.agent = None;
+        world.sent.clear();
+        assert!(world.start());
+        connect(world, &self.store);
+        exchange(world, &mut self.store, &mut self.dice, true);
+        let status = world.agent.as_ref().unwrap().status();
+        assert_eq!(status.unacked, 0, "seed {}: all is shipped in the end", self.seed);
+    }
+
+    /// Billed are the real counters, or less where a hole says so. Returns billed and real usage of short ones.
+    fn check(&self) -> (u128, u128) {
+        let Self {
+            seed,
+            store,
+            world,
+            short_real,
+            crashes,
+            ..
+        } = self;
+        for (owner, at) in [("a", 0), ("b", 1)] {
+            let real = u128::from(world.cgroups[at].cpu_us) * 1_000;
+            let billed = store.cpu_of(owner);
+            let unknown = store.holes.contains(&Cause::NoBaseline);
+            assert!(
+                billed == real || unknown && billed < real,
+                "seed {seed}: {owner} {billed} of {real}, {crashes} crashes"
+            );
+        }
+        let short = store.cpu_of("short") + store.cpu_of("unattributed");
         assert!(
-            billed == real || unknown && billed < real,
-            "seed {seed}: {owner} {billed} of {real}, {crashes} crashes"
+            short <= *short_real,
+            "seed {seed}: short ones {short} of {short_real}"
         );
+        if *crashes == 0 {
+            assert_eq!(short, *short_real, "seed {seed}");
+        }
+        (short, *short_real)
     }
-    let short = store.cpu_of("short") + store.cpu_of("unattributed");
-    assert!(
-        short <= short_real,
-        "seed {seed}: short ones {short} of {short_real}"
-    );
-    if crashes == 0 {
-        assert_eq!(short, short_real, "seed {seed}");
+}
+
+/// One storm. Returns how much of the short-lived containers' usage was billed, and how much there was.
+fn storm(seed: u64) -> (u128, u128) {
+    let mut storm = Storm::begin(seed);
+    for _ in 0..60 {
+        storm.happen();
+        storm.go_on();
     }
-    (short, short_real)
+    storm.settle();
+    storm.check()
 }
 
 #[test]
