@@ -114,8 +114,7 @@ impl Cli {
         match self.command {
             Command::Run => {
                 log(config.log);
-                // To the log as well as to the terminal: under a service manager nobody sees the latter.
-                run::run(&config).inspect_err(|error| tracing::error!("{error:#}"))?;
+                run::run(&config)?;
                 Ok(Outcome::Good)
             }
             Command::Enrol(enrol) => enrol.execute(&config),

@@ -56,6 +56,8 @@ pub const HOLD_MS: u64 = 10_000;
 pub const LIVE_EVERY_MS: u64 = 5_000;
 /// Distance of reads of the costly files (`memory.stat`), seconds; each minute's edge reads them too.
 pub const FULL_EVERY_S: u64 = 10;
+/// Distance of status files, nanoseconds; a closed window writes one too.
+pub const STATUS_EVERY_NS: u64 = 10_000_000_000;
 /// Time that an orderly stop takes for the network at most.
 pub const STOP_NETWORK_MAX: Duration = Duration::from_secs(10);
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tallyman_agent::cli::{Cli, Outcome};
 use tallyman_agent::config::LogLevel;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -36,6 +36,11 @@ fn log_at(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
+    // Libraries speak up only when something is wrong with them.
+    let ours = ["tallyman_agent", "tallyman_agent_core"].map(|target| (target, filter));
+    let filter = Targets::new()
+        .with_default(filter.min(LevelFilter::WARN))
+        .with_targets(ours);
     let registry = tracing_subscriber::registry().with(filter);
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
     match journal {

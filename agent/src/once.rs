@@ -22,6 +22,7 @@ use crate::config::{Config, shown_rule};
 use crate::io::discover::{Found, SOURCE_HOST, scan};
 use crate::io::docker::Session;
 use crate::io::files::{Buffer, Files};
+use crate::io::host::{hardware, host_name};
 use crate::io::netns::{Look, Namespaces};
 use crate::meter::Machine;
 use crate::run::machine;
@@ -95,7 +96,7 @@ fn look(config: &Config, machine: &Machine) -> Report {
         path: "/".to_owned(),
         kind: SOURCE_HOST,
         container: None,
-        name: crate::io::host::host_name(),
+        name: host_name(),
         owner: Owner::Host.to_string(),
         because: "host = true".to_owned(),
         figures: Vec::new(),
@@ -230,6 +231,7 @@ fn describe(socket: &std::path::Path) -> Result<BTreeMap<ContainerId, Descriptio
 /// Reads all files; with `after` the second time, for the difference.
 fn read(report: &mut Report, machine: &Machine, after: Option<u64>) {
     let mut buffer = Buffer::default();
+    let hardware = hardware(&machine.sys, &machine.proc);
     for seen in &mut report.workloads {
         for kind in seen.open.kinds.clone() {
             let path = seen
@@ -238,7 +240,7 @@ fn read(report: &mut Report, machine: &Machine, after: Option<u64>) {
                 .path_of(kind, &machine.trees)
                 .unwrap_or_else(|| PathBuf::from(kind.to_string()));
             let values = match seen.open.files.read(kind, &machine.trees, &mut buffer) {
-                Ok(bytes) => figures(kind, bytes).map_err(|e| e.to_string()),
+                Ok(bytes) => figures(kind, bytes, &hardware).map_err(|e| e.to_string()),
                 Err(ReadFault::Absent) => {
                     if after.is_none() {
                         seen.absent
@@ -251,12 +253,21 @@ fn read(report: &mut Report, machine: &Machine, after: Option<u64>) {
                 Err(ReadFault::Failed) => Err("it can't be read".to_owned()),
             };
             match values {
+                Ok(values) if values.is_empty() && is_silent(kind) => {
+                    seen.absent
+                        .push(format!("{kind}: counted only where a throttle rule exists"));
+                }
                 Ok(values) if after.is_some() => figures::compare(&mut seen.figures, values),
                 Ok(values) => seen.figures.extend(values),
                 Err(reason) => report.faults.push(format!("{}: {reason}", path.display())),
             }
         }
     }
+}
+
+/// v1 counters of block I/O, which most kernels leave at nothing.
+fn is_silent(kind: FileKind) -> bool {
+    matches!(kind, FileKind::BlkioServiceBytes | FileKind::BlkioServiced)
 }
 
 fn print(report: &Report) {

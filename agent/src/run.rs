@@ -39,10 +39,11 @@ pub fn run(config: &Config) -> Result<()> {
     if config.path.is_none() {
         tracing::info!("{DEFAULT_PATH} does not exist: every key has its default");
     }
-    let _lock = lock(&config.state)?;
-    raise_file_limit();
+    // Before anything is made: a state folder without keys is left as it is.
     let keys = KeyFolder::of_state(&config.state);
     let enrolment = keys.enrolment()?;
+    let _lock = lock(&config.state)?;
+    raise_file_limit();
     let server = match &config.server {
         Some(server) => server.clone(),
         None => enrolment.server.parse().map_err(anyhow::Error::msg)?,

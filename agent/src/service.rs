@@ -11,6 +11,7 @@ use tallyman_common::time::WallMs;
 
 use crate::inbox::LinkState;
 use crate::io::clock::{boot_ns, wall};
+use crate::limits::STATUS_EVERY_NS;
 use crate::meter::Meter;
 
 /// Name of the file in the state folder.
@@ -41,6 +42,7 @@ pub struct Service {
     file: PathBuf,
     pet_every_ns: Option<u64>,
     petted_ns: u64,
+    written_ns: u64,
     link: Option<LinkState>,
 }
 
@@ -55,6 +57,7 @@ impl Service {
             file: state.join(STATUS_FILE),
             pet_every_ns,
             petted_ns: boot_ns(),
+            written_ns: 0,
             link: None,
         }
     }
@@ -72,6 +75,8 @@ impl Service {
         if closed || link_changed {
             self.link.clone_from(&meter.link);
             say(&[NotifyState::Status(&line(meter))]);
+            self.write(meter);
+        } else if boot_ns() >= self.written_ns + STATUS_EVERY_NS {
             self.write(meter);
         }
         if self.next_pet_ns().is_some_and(|at| boot_ns() >= at) {
@@ -93,7 +98,8 @@ impl Service {
         ]);
     }
 
-    fn write(&self, meter: &Meter) {
+    fn write(&mut self, meter: &Meter) {
+        self.written_ns = boot_ns();
         let content = StatusFile {
             written: wall(),
             pid: std::process::id(),

@@ -153,7 +153,9 @@ impl Meter {
         let Some((slot, container)) = self.table.at(path).map(|e| (e.slot, e.container)) else {
             return;
         };
-        match self.parts.machine.trees.is_populated(path) {
+        let is_populated = self.parts.machine.trees.is_populated(path);
+        tracing::debug!(path, is_populated, "the population of a cgroup changed");
+        match is_populated {
             Some(true) => {
                 if let Some(entry) = self.table.get_mut(slot) {
                     entry.is_read_out = false;
@@ -178,12 +180,16 @@ impl Meter {
 
     fn end(&mut self, slot: Slot) {
         let is_read_out = self.table.get_mut(slot).is_none_or(|entry| entry.is_read_out);
-        if !is_read_out {
-            self.read_last(slot);
+        if !is_read_out && self.read_last(slot) {
+            tracing::debug!(
+                slot = slot.0,
+                "a workload ended before its last counters were read"
+            );
         }
         self.unsettled.remove(&slot);
         if let Some(entry) = self.table.take(slot) {
-            if entry.container.is_some() {
+            // Until its folder goes, it would be found again.
+            if entry.container.is_some() && self.parts.machine.trees.life(&entry.path) == Some(entry.life) {
                 self.ended.insert(entry.path, entry.life);
             }
             self.step(Event::Gone { slot });

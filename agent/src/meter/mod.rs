@@ -7,6 +7,8 @@
 mod arrive;
 /// The network of new containers.
 mod network;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -227,12 +229,12 @@ impl Meter {
         gone
     }
 
-    /// All files of one workload, now.
-    fn read_last(&mut self, slot: Slot) {
+    /// All files of one workload, now; whether it turned out to be gone.
+    fn read_last(&mut self, slot: Slot) -> bool {
         let now = self.parts.machine.clock.now();
         let sweep = self.agent.begin_last(now);
         let Some(entry) = self.table.get_mut(slot) else {
-            return;
+            return true;
         };
         let reading = Reading {
             agent: &mut self.agent,
@@ -240,7 +242,7 @@ impl Meter {
             buffer: &mut self.buffer,
             kinds: &mut self.kinds,
         };
-        reading.read(entry, sweep);
+        reading.read(entry, sweep)
     }
 
     fn now_ns(&self) -> u64 {

@@ -1,9 +1,9 @@
 //! Values of one kernel file for people, in the units in which the kernel counts.
 
 use serde::Serialize;
-use tallyman_agent_core::FileKind;
 use tallyman_agent_core::sources::io::{IoRow, IoScan};
 use tallyman_agent_core::sources::{SourceError, blkio, cpu, host, io, memory, net};
+use tallyman_agent_core::{FileKind, Hardware};
 
 /// One value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,10 +20,11 @@ pub struct Figure {
     pub change: Option<i128>,
 }
 
-/// The values of a file.
-pub fn figures(kind: FileKind, bytes: &[u8]) -> Result<Vec<Figure>, SourceError> {
+/// The values of a file; of disks and of the machine's interfaces those that are metered.
+pub fn figures(kind: FileKind, bytes: &[u8], hardware: &Hardware) -> Result<Vec<Figure>, SourceError> {
     const NS_PER_US: u64 = 1_000;
     let mut rows = Vec::new();
+    let io_rows = |kind, scan, rows: &[IoRow]| io_rows(kind, scan, rows, hardware);
     let one = |name: &str, unit, value| vec![figure(kind, name, unit, value)];
     Ok(match kind {
         FileKind::CpuStat => one("usage", "us", cpu::parse_cpu_stat(bytes)? / NS_PER_US),
@@ -98,12 +99,23 @@ fn memory_stat(kind: FileKind, stat: memory::MemoryStat) -> Vec<Figure> {
         .collect()
 }
 
-fn io_rows(kind: FileKind, scan: IoScan, rows: &[IoRow]) -> Result<Vec<Figure>, SourceError> {
+fn io_rows(
+    kind: FileKind,
+    scan: IoScan,
+    rows: &[IoRow],
+    hardware: &Hardware,
+) -> Result<Vec<Figure>, SourceError> {
     if let Some(error) = scan.first_malformed {
         return Err(error);
     }
     let mut all = Vec::new();
-    for row in rows {
+    let is_metered = |row: &&IoRow| {
+        hardware
+            .devices
+            .as_ref()
+            .is_none_or(|metered| metered.contains(&row.device))
+    };
+    for row in rows.iter().filter(is_metered) {
         let device = format!("{}:{}", row.device.major, row.device.minor);
         let parts = [
             ("read", "B", row.read_bytes),
@@ -145,17 +157,20 @@ mod tests {
         let cpu = figures(
             FileKind::CpuStat,
             b"usage_usec 1234\nuser_usec 1\nsystem_usec 2\n",
+            &Hardware::default(),
         )
         .unwrap();
         assert_eq!(shown(&cpu), ["usage 1234 us None"]);
         let mut first = figures(
             FileKind::IoStat,
             b"8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n",
+            &Hardware::default(),
         )
         .unwrap();
         let second = figures(
             FileKind::IoStat,
             b"8:0 rbytes=5 wbytes=1 rios=3 wios=4 dbytes=0 dios=0\n",
+            &Hardware::default(),
         )
         .unwrap();
         compare(&mut first, second);
@@ -166,6 +181,6 @@ mod tests {
             "writes 8:0 4 ops Some(0)",
         ];
         assert_eq!(shown(&first), expected);
-        assert!(figures(FileKind::CpuacctUsage, b"x\n").is_err());
+        assert!(figures(FileKind::CpuacctUsage, b"x\n", &Hardware::default()).is_err());
     }
 }
