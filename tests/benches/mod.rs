@@ -8,6 +8,12 @@ pub mod machine;
 /// Figures with their targets.
 pub mod report;
 
+/// The agent with many workloads.
+pub mod agent;
+/// The least that reading counters can cost.
+pub mod bare;
+/// The agent against Docker's stats API.
+pub mod docker;
 /// The aggregator under load.
 pub mod ingest;
 
@@ -21,10 +27,19 @@ use self::report::Report;
 /// A measurement: its name and how it is run, small or in full.
 type Bench = (&'static str, fn(quick: bool) -> Result<Report>);
 
-const BENCHES: &[Bench] = &[("ingest", ingest::run)];
+const BENCHES: &[Bench] = &[
+    ("ingest", ingest::run),
+    ("agent", agent::run),
+    ("docker", docker::run),
+];
 
 /// Runs the measurements that `arguments` name, all if none; `--quick` makes them tiny, to see that they still work.
 pub fn run(arguments: &[String]) -> Result<()> {
+    if let Some((first, rest)) = arguments.split_first()
+        && first == bare::ARGUMENT
+    {
+        return bare::main(rest);
+    }
     let (flags, names): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|a| a.starts_with("--"));
     if let Some(unknown) = flags.iter().find(|f| f.as_str() != "--quick") {
         bail!("unknown option {unknown}; usage: bench [--quick] [NAME…]");
