@@ -7,12 +7,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::Serialize;
 use tallyman_aggregator_core::aggregator::{Answer, Counters};
 use tallyman_aggregator_core::bills::Books;
-use tallyman_aggregator_core::ingest::{Checked, Marks};
+use tallyman_aggregator_core::ingest::Checked;
 use tallyman_aggregator_core::log::{decode_decision, position_key};
 use tallyman_aggregator_core::ports::{Read, StoreError, Table};
 use tallyman_aggregator_core::registry::{Command, Registry, Rejected};
+use tallyman_aggregator_core::restart::{newest_position, read_marks};
 use tallyman_aggregator_core::rollup::cache::FoldError;
-use tallyman_common::ids::{NodeId, StoreId};
+use tallyman_common::ids::StoreId;
 use tallyman_common::message::{Hello, Welcome};
 use tallyman_common::time::WallMs;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -233,7 +234,7 @@ pub(crate) fn with_books<T>(
         store,
         registry: &registry,
         marks: &marks,
-        position: read_position(store)?,
+        position: newest_position(store)?,
         now: clock::now(),
     }))
 }
@@ -258,33 +259,4 @@ fn catch_up(
         Arc::make_mut(&mut registry).apply(&decision?);
     }
     Ok(registry)
-}
-
-fn read_marks(store: &dyn Read) -> Result<Marks, FoldError> {
-    let mut found = Vec::new();
-    store.scan(Table::Marks, &[], &[], &mut |key, value| {
-        found.push((key.to_vec(), value.to_vec()));
-        std::ops::ControlFlow::Continue(())
-    })?;
-    let mut marks = Marks::default();
-    for (key, value) in found {
-        let node = key.try_into().map(NodeId).expect("keys of this table are nodes");
-        marks.load(node, &value)?;
-    }
-    Ok(marks)
-}
-
-/// Key of the newest position in the table of single values (docs/FORMATS.md).
-const LAST_POSITION: &[u8] = b"last-position";
-
-fn read_position(store: &dyn Read) -> Result<u64, StoreError> {
-    let malformed = |_| StoreError {
-        operation: "reading a position",
-        table: Table::Meta.name(),
-        reason: "not eight bytes".to_owned(),
-    };
-    match store.get(Table::Meta, LAST_POSITION)? {
-        Some(value) => value.try_into().map(u64::from_be_bytes).map_err(malformed),
-        None => Ok(0),
-    }
 }

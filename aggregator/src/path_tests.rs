@@ -4,11 +4,11 @@ use rcgen::CertificateParams;
 use tallyman_aggregator_core::ingest::Reason;
 use tallyman_aggregator_core::ports::{Changes, Store, Table};
 use tallyman_aggregator_core::registry::Command;
+use tallyman_aggregator_core::restart::recompute;
 use tallyman_common::ids::StoreId;
 use tallyman_common::message::{ALPN_INGEST, CertificateGrant};
 use tallyman_common::time::WallMs;
 
-use crate::cli::recompute::compare;
 use crate::io::clock;
 use crate::io::rocks::{Create, RocksStore};
 use crate::testing::{Node, Running, answer, check, connect, reason, upto};
@@ -245,17 +245,20 @@ fn cells_are_the_fold_of_the_log_and_a_changed_one_is_found() {
         // While it runs, on a copy; then on what an orderly stop left.
         let copy = folder.path().join("copy");
         on.handle.checkpoint(copy.clone()).await.unwrap();
-        let found = compare(&RocksStore::open(&copy, Create::No).unwrap()).unwrap();
+        let found = recompute(&RocksStore::open(&copy, Create::No).unwrap(), clock::now()).unwrap();
         assert!(found.holds() && found.same >= 2, "{found:?}");
         on.stop().await;
         let mut store = RocksStore::open(&folder.path().join("store"), Create::No).unwrap();
-        assert_eq!(compare(&store).unwrap(), found);
+        assert_eq!(recompute(&store, clock::now()).unwrap(), found);
 
         let mut changes = Changes::default();
         changes.put(Table::Cells, b"surplus".to_vec(), Vec::new());
         store.commit(&changes).unwrap();
-        let found = compare(&store).unwrap();
+        let found = recompute(&store, clock::now()).unwrap();
         assert!(!found.holds());
-        assert_eq!(found.surplus.len(), 1);
+        let [surplus] = found.differences.as_slice() else {
+            panic!("one value is surplus: {found:?}");
+        };
+        assert!(surplus.contains("the log does not make it"), "{surplus}");
     });
 }

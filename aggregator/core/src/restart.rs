@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use serde::Serialize;
 use tallyman_common::ids::NodeId;
 use tallyman_common::record::Record;
 use tallyman_common::time::WallMs;
@@ -17,7 +18,17 @@ use crate::rollup::Rollup;
 use crate::rollup::cache::FoldError;
 use crate::rollup::fold::BatchPlace;
 
-pub(crate) fn meta_number(store: &dyn Read, key: &[u8]) -> Result<u64, StoreError> {
+/// Key of the newest position in the table of single values (docs/FORMATS.md).
+pub const META_POSITION: &[u8] = b"last-position";
+
+/// Position of the newest entry; 0 in a new store. An error when the store can't be read or its value is no position.
+pub fn newest_position(store: &dyn Read) -> Result<u64, StoreError> {
+    meta_number(store, META_POSITION)
+}
+
+/// A position in the table of single values; 0 when it was never written. An error when the store can't be read or the
+/// value has not eight bytes.
+pub fn meta_number(store: &dyn Read, key: &[u8]) -> Result<u64, StoreError> {
     let Some(value) = store.get(Table::Meta, key)? else {
         return Ok(0);
     };
@@ -50,7 +61,8 @@ pub fn read_registry(store: &dyn Read) -> Result<Registry, FoldError> {
     fault.map_or(Ok(registry), |e| Err(e.into()))
 }
 
-pub(crate) fn read_marks(store: &dyn Read) -> Result<Marks, FoldError> {
+/// The marks of every node. An error when the store can't be read or a value is malformed.
+pub fn read_marks(store: &dyn Read) -> Result<Marks, FoldError> {
     let (mut marks, mut fault) = (Marks::default(), None);
     store.scan(Table::Marks, &[], &[u8::MAX; 17], &mut |key, value| {
         let node = key.try_into().map(NodeId).expect("keys of this table are nodes");
@@ -182,7 +194,7 @@ pub fn open_entry(
 }
 
 /// What a rebuild found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Comparison {
     /// Values that are the same, byte for byte.
     pub same: u64,
@@ -193,6 +205,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// True when cells are the fold of the log.
+    pub fn holds(&self) -> bool {
+        self.differences.is_empty() && self.more == 0
+    }
+
     fn differs(&mut self, table: Table, key: &[u8], how: &str) {
         if self.differences.len() < 100 {
             self.differences.push(format!(

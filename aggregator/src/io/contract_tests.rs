@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use tallyman_aggregator_core::log::{header_key, header_prefix, prefix_end};
+use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::{Changes, Read, Store, Table};
 use tallyman_common::ids::{Digest, NodeId, SpoolId};
 
-use super::memory::MemoryStore;
 use super::rocks::{Create, RocksOpenError, RocksStore};
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;

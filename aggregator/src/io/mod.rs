@@ -16,8 +16,6 @@ pub mod ingest;
 pub mod keys;
 /// Which connections each node has.
 pub mod links;
-/// The ports in memory.
-pub mod memory;
 /// The endpoint that agents reach.
 pub mod quic;
 /// The ports over RocksDB.
