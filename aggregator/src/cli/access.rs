@@ -155,8 +155,9 @@ fn make_node_tokens(
             group: group.to_owned(),
             expires,
         })?;
-        let command =
-            format!("tallyman-agent enrol --server {server} --ca-fingerprint {ca_fingerprint} --token {token}");
+        let command = format!(
+            "tallyman-agent enrol --server {server} --ca-fingerprint {ca_fingerprint} --token {token}"
+        );
         made.push(json!({
             "id": id,
             "token": token,

@@ -32,7 +32,8 @@ impl Bill {
     /// Drafts it: the bill as data and as text.
     pub fn answer(&self, books: Books<'_>) -> Result<Value, BillError> {
         let zone = zone_of(books, &self.tenant)?;
-        let calendar = |e: tallyman_aggregator_core::rating::calendar::CalendarError| BillError::Rating(e.to_string());
+        let calendar =
+            |e: tallyman_aggregator_core::rating::calendar::CalendarError| BillError::Rating(e.to_string());
         let period = match &self.period {
             Some(name) => parse_period(name, &zone).map_err(BillError::Rating)?,
             None => {

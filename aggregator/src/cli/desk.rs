@@ -155,7 +155,9 @@ impl Stopped {
 
     fn bill(&self, bill: &Bill) -> anyhow::Result<Value> {
         let (registry, position) = (self.aggregator.registry().clone(), self.aggregator.position());
-        Ok(with_books(&self.store, registry, position, |books| bill.answer(books))??)
+        Ok(with_books(&self.store, registry, position, |books| {
+            bill.answer(books)
+        })??)
     }
 
     fn checkpoint(&mut self, path: &Path) -> anyhow::Result<()> {
