@@ -72,7 +72,11 @@ impl Cgroup {
             enter.push_str(&format!("echo $$ > {}/cgroup.procs\n", folder.display()));
         }
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("{enter}{script}")).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .arg("-c")
+            .arg(format!("{enter}{script}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         Ok(command.spawn()?)
     }
 }
