@@ -58,6 +58,29 @@ $AGGREGATOR tenant set acme --name "Acme Ltd." --claim acme --currency USD --fro
 $AGGREGATOR tenant set dongfang --name "东方存储" --claim dongfang --currency USD --language zh --from "$HOUR"
 $AGGREGATOR price-book add deploy/price-books/sandbox-usd.toml --from "$HOUR"
 
+say "enrolling this machine and starting the agent"
+cat >"$BASE/agent.toml" <<EOF
+server = "$QUIC"
+state_dir = "$BASE/agent"
+
+[[cgroup]]
+path = "/tallyman-demo/*"
+owner = "\$1"
+EOF
+$AGGREGATOR node token --json >"$BASE/token.json"
+TOKEN=$(sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' "$BASE/token.json" | head -n 1)
+CA=$(sed -n 's/.*"ca_fingerprint": *"\([^"]*\)".*/\1/p' "$BASE/token.json" | head -n 1)
+printf '%s' "$TOKEN" | $AGENT enrol --server "$QUIC" --ca-fingerprint "$CA" --token-file -
+$AGENT run >"$BASE/agent.log" 2>&1 &
+pids+=($!)
+agent_pid=$!
+# Metering begins with the first sweep; what starts after it is billed from its first nanosecond.
+for _ in $(seq 150); do
+  [ ! -e "$BASE/agent/status.json" ] || break
+  kill -0 "$agent_pid" 2>/dev/null || { cat "$BASE/agent.log" >&2; exit 1; }
+  read -rt 0.2 <> <(:) || true
+done
+
 say "starting two workloads of two tenants"
 BURN='while :; do i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 0.2; done'
 if docker info >/dev/null 2>&1; then
@@ -101,23 +124,6 @@ else
   done
 fi
 
-say "enrolling this machine and starting the agent"
-cat >"$BASE/agent.toml" <<EOF
-server = "$QUIC"
-state_dir = "$BASE/agent"
-
-[[cgroup]]
-path = "/tallyman-demo/*"
-owner = "\$1"
-EOF
-$AGGREGATOR node token --json >"$BASE/token.json"
-TOKEN=$(sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' "$BASE/token.json" | head -n 1)
-CA=$(sed -n 's/.*"ca_fingerprint": *"\([^"]*\)".*/\1/p' "$BASE/token.json" | head -n 1)
-printf '%s' "$TOKEN" | $AGENT enrol --server "$QUIC" --ca-fingerprint "$CA" --token-file -
-$AGENT run >"$BASE/agent.log" 2>&1 &
-pids+=($!)
-agent_pid=$!
-
 say "metering; the first whole minute is on its way (up to two minutes)"
 started=$(date +%s)
 # A bill with a line for both tenants: the first partial window may be empty.
@@ -134,7 +140,8 @@ while :; do
     tail -n 20 "$BASE/agent.log" "$BASE/aggregator.log" >&2
     exit 1
   fi
-  printf '\r%3d s, next window closes in %2d s ' "$waited" $((60 - $(date +%-S)))
+  [ -t 1 ] && back='\r' || back='\n'
+  printf "$back"'%3d s, next window closes in %2d s ' "$waited" $((60 - $(date +%-S)))
   read -rt 2 <> <(:) || true
 done
 echo

@@ -117,7 +117,7 @@ impl World {
             process_life: vec![0; NODES],
             commit_planned: false,
             healing: false,
-            calm: seed % 4 == 0,
+            calm: seed.is_multiple_of(4),
             acked: BTreeSet::new(),
             hits: BTreeMap::new(),
             trace: Digest::default(),
@@ -195,8 +195,8 @@ impl World {
             }
             What::StartAgent { node } => self.start_agent(node),
             What::Connect { node } => self.connect(node),
-            What::ToHub { asker, message } => self.to_hub(asker, message),
-            What::ToNode { asker, message } => self.to_node(asker, message),
+            What::ToHub { asker, message } => self.reach_hub(asker, message),
+            What::ToNode { asker, message } => self.reach_node(asker, message),
             What::HubCommit => self.hub_commit(),
             What::StartHub => self.start_hub(),
             What::Fault => self.fault(),
@@ -353,7 +353,7 @@ impl World {
         }
     }
 
-    fn to_hub(&mut self, (node, session): AskerKey, message: usize) {
+    fn reach_hub(&mut self, (node, session): AskerKey, message: usize) {
         let message = self.messages.remove(&message).expect("delivered once");
         let alive = self.sessions[node] == Some(session);
         let asker = Asker { node, session };
@@ -424,7 +424,7 @@ impl World {
         self.post(node, session, false, message);
     }
 
-    fn to_node(&mut self, (node, session): AskerKey, message: usize) {
+    fn reach_node(&mut self, (node, session): AskerKey, message: usize) {
         let message = self.messages.remove(&message).expect("delivered once");
         if self.sessions[node] != Some(session) || self.nodes[node].agent.is_none() {
             return;

@@ -28,7 +28,10 @@ const REQUIRED: &[&str] = &[
 fn whole(seed: u64) -> sim::Outcome {
     let outcome = sim::run(seed, false);
     if let Some(broken) = &outcome.broken {
-        panic!("seed {seed}: {broken}\n{}\nreplay: make sim SEED={seed}", outcome.tail.join("\n"));
+        panic!(
+            "seed {seed}: {broken}\n{}\nreplay: make sim SEED={seed}",
+            outcome.tail.join("\n")
+        );
     }
     outcome
 }
@@ -39,7 +42,11 @@ fn kept_seeds_hold_and_repeat() {
     for line in seeds {
         let number = line.split(' ').next().and_then(|n| n.parse().ok());
         let seed = number.unwrap_or_else(|| panic!("seeds.txt: `{line}` does not begin with a seed"));
-        assert_eq!(whole(seed).trace, whole(seed).trace, "seed {seed} does not repeat");
+        assert_eq!(
+            whole(seed).trace,
+            whole(seed).trace,
+            "seed {seed} does not repeat"
+        );
     }
 }
 
@@ -47,7 +54,10 @@ fn kept_seeds_hold_and_repeat() {
 fn a_stretch_of_seeds_holds_and_hits_everything() {
     let mut hits: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in 1_000..1_040 {
-        whole(seed).hits.into_iter().for_each(|(what, count)| *hits.entry(what).or_default() += count);
+        whole(seed)
+            .hits
+            .into_iter()
+            .for_each(|(what, count)| *hits.entry(what).or_default() += count);
     }
     let missed: Vec<_> = REQUIRED.iter().filter(|what| !hits.contains_key(*what)).collect();
     assert!(missed.is_empty(), "never hit: {missed:?}; hit: {hits:?}");

@@ -19,7 +19,7 @@ use crate::ingest::{Checked, Marks, Reason};
 use crate::log::Kept;
 use crate::ports::{Changes, Durable, Read, Store, StoreError, Table, commit};
 use crate::registry::{Command, Registry, Rejected};
-use crate::restart::{meta_number, read_marks, read_registry, replay};
+use crate::restart::{META_POSITION, meta_number, newest_position, read_marks, read_registry, replay};
 use crate::rollup::Rollup;
 use crate::rollup::cache::FoldError;
 
@@ -64,7 +64,6 @@ pub enum Answer {
 }
 
 const META_STORE: &[u8] = b"store-id";
-const META_POSITION: &[u8] = b"last-position";
 const META_FLOOR: &[u8] = b"cells-floor";
 
 /// Counters since the start, for metrics.
@@ -127,7 +126,7 @@ impl Aggregator {
             .get(Table::Meta, META_STORE)?
             .ok_or(OpenError::NotInitialised)?;
         let store_id = StoreId(id.try_into().map_err(|_| OpenError::NotInitialised)?);
-        let position = meta_number(store, META_POSITION)?;
+        let position = newest_position(store)?;
         let floor = meta_number(store, META_FLOOR)?;
         let registry = Arc::new(read_registry(store)?);
         let marks = read_marks(store)?;

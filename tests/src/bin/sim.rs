@@ -28,13 +28,17 @@ fn many(start: u64, seeds: u64) -> ExitCode {
         if outcome.broken.is_some() {
             return report(seed, outcome);
         }
-        outcome.hits.into_iter().for_each(|(what, count)| *hits.entry(what).or_default() += count);
+        outcome
+            .hits
+            .into_iter()
+            .for_each(|(what, count)| *hits.entry(what).or_default() += count);
         if (seed + 1 - start) % 50 == 0 {
             eprintln!("{} of {seeds} seeds", seed + 1 - start);
         }
     }
     println!("{seeds} seeds from {start} on: every invariant held");
-    hits.iter().for_each(|(what, count)| println!("{count:>8}  {what}"));
+    hits.iter()
+        .for_each(|(what, count)| println!("{count:>8}  {what}"));
     ExitCode::SUCCESS
 }
 
