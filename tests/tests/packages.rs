@@ -110,6 +110,18 @@ fn assert_installed(root: &Path, program: &str) {
         0o644,
     );
     assert_file(&root.join(format!("usr/lib/sysusers.d/{program}.conf")), 0o644);
+    for page in ["README.md", "OPERATING.md"] {
+        assert_file(&root.join("usr/share/doc").join(program).join(page), 0o644);
+    }
+    // `init` writes the aggregator's: with a file there it would leave the operator's names out.
+    let settings = root.join("etc/tallyman");
+    if program == "tallyman-agent" {
+        assert_file(&settings.join("agent.toml"), 0o644);
+    } else {
+        let example = format!("usr/share/doc/{program}/examples/aggregator.toml");
+        assert_file(&root.join(example), 0o644);
+        assert!(!settings.join("aggregator.toml").exists());
+    }
     let wanted = root.join(format!(
         "etc/systemd/system/multi-user.target.wants/{program}.service"
     ));
@@ -139,13 +151,21 @@ fn assert_removed(root: &Path, program: &str) {
     }
 }
 
+/// True, with the reason on standard error, where no package can be made; in CI that is a failure.
+fn skipped() -> bool {
+    let Some(reason) = unavailable() else {
+        return false;
+    };
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "no package test in CI: {reason}"
+    );
+    eprintln!("SKIPPED: no package is built and installed: {reason}");
+    true
+}
+
 fn install_and_remove(program: &str) {
-    if let Some(reason) = unavailable() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "no package test in CI: {reason}"
-        );
-        eprintln!("SKIPPED: no package is built and installed: {reason}");
+    if skipped() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -175,6 +195,25 @@ fn install_and_remove(program: &str) {
     run(dpkg(&root).arg("--install").arg(&package));
     run(dpkg(&root).args(["--purge", program]).env(PURGE_STATE, "1"));
     assert!(!state.exists(), "{PURGE_STATE}=1 did not take the state");
+}
+
+#[test]
+fn an_upgrade_keeps_the_settings_of_the_operator() {
+    if skipped() {
+        return;
+    }
+    let program = "tallyman-agent";
+    let dir = tempfile::tempdir().unwrap();
+    let package = build(program, dir.path());
+    let root = dir.path().join("root");
+    empty_root(&root);
+    run(dpkg(&root).arg("--install").arg(&package));
+    let settings = root.join("etc/tallyman/agent.toml");
+    fs::write(&settings, "host = false\n").unwrap();
+    run(dpkg(&root).arg("--install").arg(&package));
+    assert_eq!(fs::read_to_string(&settings).unwrap(), "host = false\n");
+    run(dpkg(&root).args(["--purge", program]));
+    assert!(!settings.exists(), "a purge left {}", settings.display());
 }
 
 #[test]

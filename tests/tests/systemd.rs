@@ -154,13 +154,80 @@ fn the_aggregator_holds_no_capability() {
 }
 
 #[test]
-fn neither_starts_before_its_state_exists() {
-    assert_directives(
-        AGENT,
-        &[("ConditionDirectoryNotEmpty", "/var/lib/tallyman-agent")],
-    );
-    assert_directives(
-        AGGREGATOR,
-        &[("ConditionDirectoryNotEmpty", "/var/lib/tallyman-aggregator")],
-    );
+fn neither_starts_before_its_keys_exist() {
+    let keys = "/var/lib/tallyman-agent/identity/enrolment.json";
+    assert_directives(AGENT, &[("ConditionPathExists", keys)]);
+    let keys = "/var/lib/tallyman-aggregator/keys/ca.pem";
+    assert_directives(AGGREGATOR, &[("ConditionPathExists", keys)]);
+}
+
+/// The folder of a program, and a file that its unit may write by the standard rules of systemd.
+#[test]
+fn the_state_folders_are_those_of_the_programs() {
+    assert_directives(AGENT, &[("StateDirectory", "tallyman-agent")]);
+    assert_directives(AGGREGATOR, &[("StateDirectory", "tallyman-aggregator")]);
+    let agent = tallyman_agent::config::Config::parse(None, "").unwrap();
+    assert_eq!(agent.state, Path::new("/var/lib/tallyman-agent"));
+    let data = tallyman_aggregator::config::DEFAULT_DATA;
+    assert_eq!(data, "/var/lib/tallyman-aggregator");
+}
+
+/// What a program prints of a configuration, without the name of the file.
+fn check_config(program: &str, config: &Path) -> String {
+    let output = Command::new(tallyman_tests::e2e::process::program(program))
+        .arg("--config")
+        .arg(config)
+        .arg("check-config")
+        .output()
+        .unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}: {complaints}", config.display());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.replace(&config.display().to_string(), "FILE")
+}
+
+/// The same text with its commented keys and tables in force.
+fn uncommented(text: &str) -> String {
+    let in_force = |line: &str| {
+        let rest = line.strip_prefix("# ")?;
+        let key = rest.split(" = ").next()?;
+        let is_key = rest.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        (is_key || (rest.starts_with('[') && rest.ends_with(']'))).then(|| rest.to_owned())
+    };
+    let lines = text
+        .lines()
+        .map(|line| in_force(line).unwrap_or_else(|| line.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Checks the file as it stands against `bare`, and with every comment in force against itself, save for the lines
+/// that begin with `examples`.
+fn comments_are_defaults(program: &str, file: &str, bare: &str, examples: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let shipped = std::fs::read_to_string(unit_path(file)).unwrap();
+    let defaults = check_config(program, &write("bare.toml", bare));
+    assert_eq!(check_config(program, &unit_path(file)), defaults);
+    let full = uncommented(&shipped);
+    assert_ne!(full, shipped);
+    let all = check_config(program, &write("full.toml", &full));
+    let of_keys = |text: &str| {
+        let kept = text
+            .lines()
+            .filter(|l| !examples.iter().any(|e| l.starts_with(e)));
+        kept.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(of_keys(&all), of_keys(&defaults));
+}
+
+#[test]
+fn the_examples_of_configuration_tell_every_default() {
+    let examples = ["server ", "cgroup ", "                  else "];
+    comments_are_defaults("tallyman-agent", "agent.toml", "", &examples);
+    let advertise = "[quic]\nadvertise = [\"metering.example.org\"]\n";
+    comments_are_defaults("tallyman-aggregator", "aggregator.toml", advertise, &[]);
 }
