@@ -10,7 +10,7 @@ use tallyman_agent_core::sources::identity::ContainerId;
 use tallyman_agent_core::{Description, Mapping};
 use tallyman_common::ids::Owner;
 
-use crate::limits::DESCRIPTIONS_MAX;
+use crate::limits::{DESCRIBED_NS, DESCRIPTIONS_MAX};
 use crate::table::Table;
 
 /// The advice, until it was given or is not needed.
@@ -47,10 +47,11 @@ impl Advice {
         }
     }
 
-    /// A window was closed: with containers in it, this is the moment.
-    pub fn window_closed(&mut self, table: &Table) {
+    /// A window was closed: with containers in it that had the time to be described, this is the moment.
+    pub fn window_closed(&mut self, table: &Table, now_ns: u64) {
         let Some(waiting) = &self.0 else { return };
-        if !table.iter().any(|entry| entry.container.is_some()) {
+        let mut containers = table.iter().filter(|entry| entry.container.is_some()).peekable();
+        if containers.peek().is_none() || containers.any(|entry| now_ns < entry.since_ns + DESCRIBED_NS) {
             return;
         }
         if let Some(text) = waiting.text(table) {

@@ -1,6 +1,6 @@
 //! The command line: parses, and hands over. Every command but `run` works while the agent is stopped.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -119,7 +119,7 @@ impl Cli {
             }
             Command::Enrol(enrol) => enrol.execute(&config),
             Command::CheckConfig => {
-                print!("{config}");
+                say(&config.to_string())?;
                 Ok(Outcome::Good)
             }
             Command::Once { json, seconds } => once::once(&config, json, seconds),
@@ -148,6 +148,14 @@ impl Enrol {
         println!("keys         {}", config.state.join("identity").display());
         println!("certificate  renews by itself");
         Ok(Outcome::Good)
+    }
+}
+
+/// Prints to standard output. Whoever reads it may stop reading.
+pub fn say(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
+        _ => Ok(()),
     }
 }
 

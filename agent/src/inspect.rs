@@ -1,5 +1,6 @@
 //! `status` and `spool`: what an operator sees of an agent, running or stopped. Reads only.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use tallyman_agent_core::spool::{self, Verified};
 use tallyman_agent_core::{Disk, DiskError, Listed};
 
-use crate::cli::Outcome;
+use crate::cli::{Outcome, say};
 use crate::config::Config;
 use crate::io::clock::wall;
 use crate::io::disk::FolderDisk;
@@ -28,69 +29,55 @@ pub fn status(config: &Config, as_json: bool) -> Result<Outcome> {
     if as_json {
         let enrolment = enrolment.as_ref().ok();
         let all = json!({ "running": running, "enrolment": enrolment, "last": last, "spool": spool });
-        println!("{all:#}");
+        say(&format!("{all:#}\n"))?;
     } else {
-        println!("running       {}", if running { "yes" } else { "no" });
+        let mut text = format!("running       {}\n", if running { "yes" } else { "no" });
         match &enrolment {
-            Ok(enrolment) => println!("node          {} at {}", enrolment.node, enrolment.server),
-            Err(error) => println!("node          {error}"),
+            Ok(enrolment) => writeln!(text, "node          {} at {}", enrolment.node, enrolment.server)?,
+            Err(error) => writeln!(text, "node          {error}")?,
         }
         if let Some(last) = &last {
-            print_last(last, running);
+            show_last(&mut text, last, running)?;
         }
-        let Verified {
-            segments,
-            frames,
-            bytes,
-            damage,
-        } = &spool;
-        println!("spool         {frames} batches, {bytes} bytes in {segments} files");
-        damage.iter().for_each(|line| println!("  damaged     {line}"));
+        write!(text, "spool         {}", summary(&spool))?;
+        say(&text)?;
     }
-    Ok(if running && spool.damage.is_empty() {
-        Outcome::Good
-    } else {
-        Outcome::Bad
-    })
+    let is_good = running && spool.damage.is_empty();
+    Ok(if is_good { Outcome::Good } else { Outcome::Bad })
 }
 
-fn print_last(last: &Value, running: bool) {
-    let age_s = last["written"]
-        .as_u64()
+fn show_last(text: &mut String, last: &Value, running: bool) -> std::fmt::Result {
+    let written = last["written"].as_u64();
+    let age_s = written
         .and_then(|at| wall().0.checked_sub(at))
         .map(|ms| ms / 1_000);
     let when = age_s.map_or_else(|| "at an unknown time".to_owned(), |s| format!("{s} s ago"));
-    println!(
-        "as of         {when}{}",
-        if running { "" } else { ", before it stopped" }
-    );
+    let stopped = if running { "" } else { ", before it stopped" };
+    writeln!(text, "as of         {when}{stopped}")?;
     let agent = &last["agent"];
-    println!(
-        "workloads     {} ({} wait for their labels)",
-        agent["workloads"], agent["held_workloads"]
-    );
-    println!("last window   {}", agent["last_window"]);
-    println!(
-        "batches       newest {}, not acknowledged {}, held by the aggregator {}",
-        agent["last_seq"], agent["unacked"], agent["held_batches"]
-    );
-    println!(
-        "spool limit   {} of {} bytes used",
-        agent["spool_bytes"], agent["spool_bytes_max"]
-    );
-    println!("read faults   {}", agent["read_faults"]);
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    if let Some(fault) = text(&agent["close_fault"]) {
-        println!("window open   {fault}");
+    let (workloads, held) = (&agent["workloads"], &agent["held_workloads"]);
+    writeln!(text, "workloads     {workloads} ({held} wait for their labels)")?;
+    writeln!(text, "last window   {}", agent["last_window"])?;
+    let (newest, unacked, held) = (&agent["last_seq"], &agent["unacked"], &agent["held_batches"]);
+    writeln!(
+        text,
+        "batches       newest {newest}, not acknowledged {unacked}, held by the aggregator {held}"
+    )?;
+    let (used, limit) = (&agent["spool_bytes"], &agent["spool_bytes_max"]);
+    writeln!(text, "spool limit   {used} of {limit} bytes used")?;
+    writeln!(text, "read faults   {}", agent["read_faults"])?;
+    if let Some(fault) = agent["close_fault"].as_str() {
+        writeln!(text, "window open   {fault}")?;
     }
     let link = &last["link"];
-    match (link["connected"].as_bool(), text(&link["fault"])) {
-        (Some(true), _) => println!("aggregator    connected"),
-        (_, Some(fault)) => println!("aggregator    not connected: {fault}"),
-        _ => println!("aggregator    not connected"),
+    match (link["connected"].as_bool(), link["fault"].as_str()) {
+        (Some(true), _) => writeln!(text, "aggregator    connected")?,
+        (_, Some(fault)) => writeln!(text, "aggregator    not connected: {fault}")?,
+        _ => writeln!(text, "aggregator    not connected")?,
     }
-    if let Some(fault) = text(&last["docker_fault"]) {
-        println!("docker        {fault}");
+    match last["docker_fault"].as_str() {
+        Some(fault) => writeln!(text, "docker        {fault}"),
+        None => Ok(()),
     }
 }
 
@@ -101,19 +88,23 @@ pub fn list(config: &Config, as_json: bool) -> Result<Outcome> {
         None => Vec::new(),
     };
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&frames)?);
+        say(&format!("{}\n", serde_json::to_string_pretty(&frames)?))?;
         return Ok(Outcome::Good);
     }
-    println!(
-        "{:<32} {:>10} {:>5} {:>13} {:>10} {:>8}  file",
+    let mut text = format!(
+        "{:<32} {:>10} {:>5} {:>13} {:>10} {:>8}  file\n",
         "spool", "seq", "part", "wall end ms", "ms", "bytes"
     );
     for frame in &frames {
         let part = format!("{}/{}", frame.part.0 + 1, frame.part.1);
         let (end, length) = (frame.window.wall_end.0, frame.window.length_ms());
         let (spool, seq, bytes, segment) = (frame.spool, frame.seq, frame.bytes, &frame.segment);
-        println!("{spool:<32} {seq:>10} {part:>5} {end:>13} {length:>10} {bytes:>8}  {segment}");
+        writeln!(
+            text,
+            "{spool:<32} {seq:>10} {part:>5} {end:>13} {length:>10} {bytes:>8}  {segment}"
+        )?;
     }
+    say(&text)?;
     Ok(Outcome::Good)
 }
 
@@ -121,25 +112,27 @@ pub fn list(config: &Config, as_json: bool) -> Result<Outcome> {
 pub fn verify(config: &Config, as_json: bool) -> Result<Outcome> {
     let verified = verified(&config.spool())?;
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&verified)?);
+        say(&format!("{}\n", serde_json::to_string_pretty(&verified)?))?;
     } else {
-        let Verified {
-            segments,
-            frames,
-            bytes,
-            damage,
-        } = &verified;
-        println!(
-            "{frames} batches, {bytes} bytes in {segments} files: {}",
-            if damage.is_empty() { "sound" } else { "damaged" }
-        );
-        damage.iter().for_each(|line| println!("  {line}"));
+        say(&summary(&verified))?;
     }
-    Ok(if verified.damage.is_empty() {
-        Outcome::Good
-    } else {
-        Outcome::Bad
-    })
+    let is_sound = verified.damage.is_empty();
+    Ok(if is_sound { Outcome::Good } else { Outcome::Bad })
+}
+
+fn summary(verified: &Verified) -> String {
+    let Verified {
+        segments,
+        frames,
+        bytes,
+        damage,
+    } = verified;
+    let judged = if damage.is_empty() { "sound" } else { "damaged" };
+    let mut text = format!("{frames} batches, {bytes} bytes in {segments} files: {judged}\n");
+    for line in damage {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
 }
 
 fn verified(folder: &Path) -> Result<Verified> {

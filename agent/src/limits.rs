@@ -52,6 +52,8 @@ pub const DESCRIPTIONS_MAX: usize = 1_024;
 
 /// How long a container waits for its description before it counts as unattributed, milliseconds.
 pub const HOLD_MS: u64 = 10_000;
+/// A container that is older than this was described, or never will be, nanoseconds.
+pub const DESCRIBED_NS: u64 = (HOLD_MS + 2_000) * 1_000_000;
 /// Distance of live views, milliseconds.
 pub const LIVE_EVERY_MS: u64 = 5_000;
 /// Distance of reads of the costly files (`memory.stat`), seconds; each minute's edge reads them too.

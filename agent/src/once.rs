@@ -7,6 +7,7 @@
 mod figures;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tallyman_agent_core::sources::identity::ContainerId;
 use tallyman_agent_core::{Description, FileKind, ReadFault, SourceKind, Tree, Trees};
 use tallyman_common::ids::Owner;
 
-use crate::cli::Outcome;
+use crate::cli::{Outcome, say};
 use crate::config::{Config, shown_rule};
 use crate::io::discover::{Found, SOURCE_HOST, scan};
 use crate::io::docker::Session;
@@ -69,9 +70,9 @@ pub fn once(config: &Config, as_json: bool, seconds: Option<u64>) -> Result<Outc
         read(&mut report, &machine, Some(seconds));
     }
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
-        print(&report);
+        say(&shown(&report)?)?;
     }
     Ok(if report.faults.is_empty() {
         Outcome::Good
@@ -270,11 +271,12 @@ fn is_silent(kind: FileKind) -> bool {
     matches!(kind, FileKind::BlkioServiceBytes | FileKind::BlkioServiced)
 }
 
-fn print(report: &Report) {
+fn shown(report: &Report) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
     for seen in &report.workloads {
-        println!("{} {}", seen.kind, seen.path);
-        println!("  name    {}", seen.name);
-        println!("  owner   {}  [{}]", seen.owner, seen.because);
+        writeln!(text, "{} {}", seen.kind, seen.path)?;
+        writeln!(text, "  name    {}", seen.name)?;
+        writeln!(text, "  owner   {}  [{}]", seen.owner, seen.because)?;
         for figure in &seen.figures {
             let Figure {
                 file,
@@ -284,14 +286,14 @@ fn print(report: &Report) {
                 change,
             } = figure;
             let change = change.map_or_else(String::new, |change| format!("  {change:+}"));
-            println!("  {file:<32} {name:<24} {value:>20} {unit}{change}");
+            writeln!(text, "  {file:<32} {name:<24} {value:>20} {unit}{change}")?;
         }
-        seen.absent
-            .iter()
-            .for_each(|absent| println!("  absent  {absent}"));
+        for absent in &seen.absent {
+            writeln!(text, "  absent  {absent}")?;
+        }
     }
-    report
-        .faults
-        .iter()
-        .for_each(|fault| println!("unreadable  {fault}"));
+    for fault in &report.faults {
+        writeln!(text, "unreadable  {fault}")?;
+    }
+    Ok(text)
 }

@@ -16,6 +16,8 @@ pub enum Network {
     None,
     /// It is looked for.
     Sought,
+    /// It was in the host's when it was last looked at, which can be for a moment only.
+    InHosts,
     /// The core was told.
     Told,
 }

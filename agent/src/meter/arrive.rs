@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tallyman_agent_core::{Event, NetworkSeen, Slot, WorkloadSeen};
+use tallyman_agent_core::{Event, Slot, WorkloadSeen};
 
 use super::Meter;
 use crate::io::discover::{Found, scan};
@@ -91,13 +91,8 @@ impl Meter {
             return;
         }
         self.ended.remove(&found.path);
-        let is_container = found.container.is_some();
-        let (seen_network, network) = if is_container {
-            (NetworkSeen::Unknown, Network::Sought)
-        } else {
-            (NetworkSeen::None, Network::None)
-        };
-        let files = Files::of_cgroup(&found.path);
+        let mut files = Files::of_cgroup(&found.path);
+        let (seen_network, network) = self.first_look(&found, &mut files);
         let seen = WorkloadSeen {
             name: name_of(&found),
             network: seen_network,
@@ -187,6 +182,7 @@ impl Meter {
             );
         }
         self.unsettled.remove(&slot);
+        self.last_look(slot);
         if let Some(entry) = self.table.take(slot) {
             // Until its folder goes, it would be found again.
             if entry.container.is_some() && self.parts.machine.trees.life(&entry.path) == Some(entry.life) {

@@ -272,7 +272,7 @@ impl Meter {
             let length_ms = closed.window.length_ms();
             let workloads = self.table.iter().count();
             tracing::info!(first_seq, last_seq, length_ms, workloads, "window closed");
-            self.parts.advice.window_closed(&self.table);
+            self.parts.advice.window_closed(&self.table, boot_ns());
         }
     }
 }

@@ -4,6 +4,8 @@
 use tallyman_agent_core::{Event, NetworkSeen, Slot};
 
 use super::Meter;
+use crate::io::discover::Found;
+use crate::io::files::Files;
 use crate::io::netns::Look;
 use crate::limits::{NETWORK_LOOK_NS, NETWORK_SETTLED_NS};
 use crate::table::Network;
@@ -40,6 +42,32 @@ impl Meter {
         }
     }
 
+    /// What is known of a workload's network when it is found. Nothing is said of one that is still sought: its
+    /// counters begin at 0, so nothing is missed until it is known.
+    pub(super) fn first_look(&self, found: &Found, files: &mut Files) -> (NetworkSeen, Network) {
+        if found.container.is_none() {
+            return (NetworkSeen::None, Network::None);
+        }
+        let folder = self.parts.machine.trees.folder(&found.path);
+        match folder.map(|folder| self.namespaces.look(&folder)) {
+            Some(Look::Own { inode, file }) => {
+                files.keep_net(Some(file));
+                (NetworkSeen::Namespace(inode), Network::Told)
+            }
+            _ => (NetworkSeen::None, Network::Sought),
+        }
+    }
+
+    /// A workload ends: what was not known until now never will be.
+    pub(super) fn last_look(&mut self, slot: Slot) {
+        let network = match self.table.get_mut(slot).map(|entry| entry.network) {
+            Some(Network::Sought) => NetworkSeen::Unknown,
+            Some(Network::InHosts) => NetworkSeen::Host,
+            Some(Network::None | Network::Told) | None => return,
+        };
+        self.step(Event::NetworkFound { slot, network });
+    }
+
     fn look(&mut self, slot: Slot) -> Rest {
         let now_ns = self.now_ns();
         let Some(entry) = self.table.get_mut(slot) else {
@@ -54,7 +82,7 @@ impl Meter {
                 entry.is_watched = true;
             }
         }
-        if entry.network != Network::Sought {
+        if !matches!(entry.network, Network::Sought | Network::InHosts) {
             return if entry.is_watched || is_settled {
                 Rest::Nothing
             } else {
@@ -79,7 +107,11 @@ impl Meter {
                 }
                 NetworkSeen::Unknown
             }
-            Look::Host | Look::Denied | Look::Empty => {
+            Look::Host => {
+                entry.network = Network::InHosts;
+                return Rest::Soon;
+            }
+            Look::Denied | Look::Empty => {
                 return if is_settled { Rest::Later } else { Rest::Soon };
             }
         };
