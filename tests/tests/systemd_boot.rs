@@ -1,10 +1,12 @@
-//! The shipped agent unit, run by a real systemd on pure cgroup v2, can read what it meters and write its state alone.
+//! The shipped units, run by a real systemd on pure cgroup v2: the agent's can read what it meters and write its state
+//! alone, and both programs say under theirs that they are ready, and feed the watchdog.
 //!
-//! Must not know the agent's code: a shell in its place reads the files that it reads.
+//! Must not know the programs' code: a shell in the agent's place reads the files that it reads.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tallyman_tests::e2e::process::program;
 use tallyman_tests::vm::Vm;
 
 const BOOT_MAX: Duration = Duration::from_secs(180);
@@ -50,8 +52,7 @@ try host.net.dev cat /proc/net/dev
 try boot_id cat /proc/sys/kernel/random/boot_id
 try config grep -q interval /etc/tallyman/agent.toml
 try state sh -c 'echo 1 >/var/lib/tallyman-agent/probe'
-try enrolled cat /var/lib/tallyman-agent/key
-try runtime sh -c 'echo 1 >/run/tallyman-agent/probe'
+try enrolled cat /var/lib/tallyman-agent/identity/enrolment.json
 refuse etc sh -c 'echo 1 >/etc/tallyman/probe'
 refuse usr sh -c 'echo 1 >/usr/probe'
 refuse cgroup sh -c 'echo 1 >/sys/fs/cgroup/system.slice/tenant.service/cgroup.freeze'
@@ -64,14 +65,13 @@ const SCRIPT: &str = r#"
 set -e
 . /systemd.sh
 systemd_root
-mkdir -p /new/var/lib/tallyman-agent /new/etc/systemd/system/tallyman-agent.service.d
+mkdir -p /new/var/lib/tallyman-agent/identity /new/etc/systemd/system/tallyman-agent.service.d
 cp /probe.conf /new/etc/systemd/system/tallyman-agent.service.d/
 # As enrolling by root would leave it.
-echo secret >/new/var/lib/tallyman-agent/key
-chmod 600 /new/var/lib/tallyman-agent/key
-echo 'interval_s = 2' >/new/etc/tallyman/agent.toml
+echo secret >/new/var/lib/tallyman-agent/identity/enrolment.json
+chmod 600 /new/var/lib/tallyman-agent/identity/enrolment.json
+echo 'interval_seconds = 2' >/new/etc/tallyman/agent.toml
 cp /tenant.service /new/etc/systemd/system/
-mkdir -p /new/etc/systemd/system/tallyman-agent.service.wants
 printf '[Unit]\nWants=tenant.service\nAfter=tenant.service\n' >/new/etc/systemd/system/tallyman-agent.service.d/tenant.conf
 systemd_enable tallyman-agent.service
 systemd_boot 60
@@ -79,12 +79,68 @@ cat /new/run/probe.out
 echo "result $(inside /usr/bin/systemctl show -P Result tallyman-agent.service)"
 "#;
 
+/// Both programs as the packages install them, with their error output in files.
+const PROGRAMS_SCRIPT: &str = r#"
+set -e
+. /systemd.sh
+systemd_root
+cp /tenant.service /new/etc/systemd/system/
+for program in tallyman-agent tallyman-aggregator; do
+  mkdir -p /new/etc/systemd/system/$program.service.d
+  printf '[Service]\nStandardError=append:/run/%s.out\n' $program >/new/etc/systemd/system/$program.service.d/log.conf
+  systemd_enable $program.service
+done
+ln -s /etc/systemd/system/tenant.service /new/etc/systemd/system/multi-user.target.wants/tenant.service
+printf '[[cgroup]]\npath = "/system.slice/tenant.service"\nowner = "tenant"\n' >/new/etc/tallyman/agent.toml
+printf '[docker]\nenabled = false\n' >>/new/etc/tallyman/agent.toml
+show() { inside /usr/bin/systemctl show -P "$1" "$2.service"; }
+value() { sed -n 's/.*"'$1'": *"\([^"]*\)".*/\1/p' /tmp/token | head -n 1; }
+fail() { echo "$1"; cat /new/run/*.out; dmesg | grep tallyman; inside /usr/bin/systemctl status --no-pager 'tallyman-*' || true; exit 1; }
+fed() {
+  left=40
+  until [ "$(show WatchdogTimestampMonotonic $1)" -gt "$(show ActiveEnterTimestampMonotonic $1)" ]; do
+    left=$((left-1))
+    [ $left -gt 0 ] || fail "nobody feeds the watchdog of $1"
+    usleep 500000
+  done
+}
+# By hand as root, as an operator would.
+chroot /new /usr/bin/tallyman-aggregator init --advertise 127.0.0.1 >/tmp/init
+systemd_boot 90 || fail "not up"
+echo "before enrolment $(show ActiveState tallyman-agent) $(show ConditionResult tallyman-agent)"
+inside /usr/bin/tallyman-aggregator --json node token >/tmp/token || fail "no token"
+inside /usr/bin/tallyman-agent enrol --server 127.0.0.1:7700 --ca-fingerprint $(value ca_fingerprint) --token $(value token) \
+  >/tmp/enrolled || fail "not enrolled"
+inside /usr/bin/systemctl start tallyman-agent.service || fail "the agent does not start"
+fed tallyman-aggregator
+fed tallyman-agent
+for program in tallyman-agent tallyman-aggregator; do
+  echo "$program is $(show ActiveState $program), started again $(show NRestarts $program) times: $(show StatusText $program)"
+  echo "$program runs as $(inside /bin/stat -c %U /proc/$(show MainPID $program)) nice $(show Nice $program)"
+done
+inside /usr/bin/tallyman-agent status --json >/tmp/status || fail "status"
+tr -d '\n ' </tmp/status
+echo
+inside /usr/bin/systemctl stop tallyman-agent.service
+inside /usr/bin/systemctl stop tallyman-aggregator.service
+for program in tallyman-agent tallyman-aggregator; do
+  echo "$program ended with $(show Result $program)"
+done
+cat /new/run/tallyman-aggregator.out
+echo @@agent@@
+cat /new/run/tallyman-agent.out
+"#;
+
+fn unit(program: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd");
+    folder.join(format!("{program}.service"))
+}
+
 #[test]
 fn the_agents_unit_reads_what_it_meters_and_writes_its_state_alone() {
     let Some(vm) = Vm::or_skip() else { return };
-    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/tallyman-agent.service");
     let output = vm
-        .with_systemd(&[&unit])
+        .with_systemd(&[&unit("tallyman-agent")])
         .unwrap()
         .text("/probe.conf", PROBE)
         .text("/etc/probe", PROBE_SCRIPT)
@@ -99,7 +155,7 @@ fn the_agents_unit_reads_what_it_meters_and_writes_its_state_alone() {
     assert!(wrong.is_empty(), "{wrong:#?}\n{output}");
     assert_eq!(
         output.lines().filter(|line| line.starts_with("ok ")).count(),
-        17,
+        16,
         "{output}"
     );
     assert_eq!(
@@ -112,4 +168,35 @@ fn the_agents_unit_reads_what_it_meters_and_writes_its_state_alone() {
         "{output}"
     );
     assert!(output.contains("result success"), "{output}");
+}
+
+#[test]
+fn both_programs_get_ready_and_feed_the_watchdog_under_their_units() {
+    let Some(vm) = Vm::or_skip() else { return };
+    let (agent, aggregator) = ("tallyman-agent", "tallyman-aggregator");
+    let mut vm = vm.with_systemd(&[&unit(agent), &unit(aggregator)]).unwrap();
+    for name in [agent, aggregator] {
+        vm = vm.program(&program(name), &format!("/usr/bin/{name}")).unwrap();
+    }
+    let output = vm
+        .text("/tenant.service", TENANT_UNIT)
+        .script(PROGRAMS_SCRIPT)
+        .run(BOOT_MAX)
+        .unwrap();
+    for told in [
+        "before enrolment inactive no",
+        "tallyman-agent is active, started again 0 times: 2 workloads",
+        "tallyman-aggregator is active, started again 0 times: ",
+        "tallyman-agent runs as tallyman-agent nice -10",
+        "tallyman-aggregator runs as tallyman-aggregator nice 0",
+        "tallyman-agent ended with success",
+        "tallyman-aggregator ended with success",
+        "\"running\":true",
+        "\"read_faults\":0",
+        "\"connected\":true",
+    ] {
+        assert!(output.contains(told), "not told: {told}\n{output}");
+    }
+    let (_, log) = output.split_once("@@agent@@").unwrap();
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
 }

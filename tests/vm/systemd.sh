@@ -36,8 +36,11 @@ systemd_enable() {
 }
 
 systemd_boot() {
-  env -i container=vm PATH=/bin:/usr/bin chroot /new unshare -f -p -m --mount-proc \
-    /usr/lib/systemd/systemd --system --unit=multi-user.target --log-target=kmsg --show-status=no &
+  # Moved over the root, for in a mere chroot the kernel makes no user namespaces (PrivateUsers=).
+  unshare -f -p -m sh -c "
+    mount -t proc proc /new/proc && cd /new && mount --move . / &&
+    exec env -i container=vm PATH=/bin:/usr/bin chroot . \
+      /usr/lib/systemd/systemd --system --unit=multi-user.target --log-target=kmsg --show-status=no" &
   left=$1
   until inside /usr/bin/systemctl --quiet is-active multi-user.target 2>/dev/null; do
     if [ "$left" -eq 0 ]; then
@@ -51,5 +54,6 @@ systemd_boot() {
 }
 
 inside() {
-  nsenter -m -p -t "$(pidof systemd)" chroot /new "$@"
+  # A child of systemd has its name until it has become another program; the first process is the oldest.
+  nsenter -m -p -t "$(pidof systemd | tr ' ' '\n' | sort -n | head -n 1)" "$@"
 }
