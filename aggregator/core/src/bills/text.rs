@@ -45,35 +45,56 @@ fn write_head(out: &mut String, bill: &Bill) -> std::fmt::Result {
     Ok(())
 }
 
+/// Columns of a terminal that a text takes: Chinese characters take two.
+fn columns(text: &str) -> usize {
+    text.chars()
+        .map(|c| {
+            if ('\u{1100}'..='\u{ffe6}').contains(&c) {
+                2
+            } else {
+                1
+            }
+        })
+        .sum()
+}
+
+fn left(text: &str, width: usize) -> String {
+    let pad = width
+        .checked_sub(columns(text))
+        .map_or_else(String::new, |n| " ".repeat(n));
+    format!("{text}{pad}")
+}
+
 fn write_lines(out: &mut String, bill: &Bill) -> std::fmt::Result {
     writeln!(out)?;
     let width = |text: fn(&super::Line) -> &str, least: usize| {
         bill.lines
             .iter()
-            .map(|l| text(l).chars().count())
-            .max()
-            .map_or(least, |w| w.max(least))
+            .map(|l| columns(text(l)))
+            .fold(least, usize::max)
     };
     let (title, quantity) = (width(|l| &l.title, 8), width(|l| &l.quantity, 8));
     let (unit, exact) = (width(|l| &l.unit, 4), width(|l| &l.amount_exact, 8));
+    let head = (left("item", title), left("unit", unit));
     writeln!(
         out,
-        "{:title$}  {:>quantity$}  {:unit$}  {:>exact$}  {:>10}",
-        "item", "quantity", "unit", "exact", bill.currency
+        "{}  {:>quantity$}  {}  {:>exact$}  {:>10}",
+        head.0, "quantity", head.1, "exact", bill.currency
     )?;
     for line in &bill.lines {
-        let (amount, unit_name) = (&line.amount, &line.unit);
+        let (name, unit) = (left(&line.title, title), left(&line.unit, unit));
+        let (amount, exact_amount) = (&line.amount, &line.amount_exact);
         writeln!(
             out,
-            "{:title$}  {:>quantity$}  {unit_name:unit$}  {:>exact$}  {amount:>10}",
-            line.title, line.quantity, line.amount_exact
+            "{name}  {:>quantity$}  {unit}  {exact_amount:>exact$}  {amount:>10}",
+            line.quantity
         )?;
     }
-    let left = title + quantity + unit + 6;
+    let (subtotal, total) = (&bill.subtotal_exact, &bill.total);
     writeln!(
         out,
-        "{:left$}{:>exact$}  {:>10}",
-        "total", bill.subtotal_exact, bill.total
+        "{}{subtotal:>exact$}  {total:>10}",
+        left("total", title + quantity + unit + 6)
     )
 }
 
