@@ -117,7 +117,7 @@ mod tests {
             container,
             files: Files::of_cgroup(path),
             network: Network::None,
-            is_watched: false,
+            events: None,
             is_read_out: false,
             since_ns: 0,
         }

@@ -86,9 +86,9 @@ pub fn run(config: &Config) -> Result<()> {
         .name("network".to_owned())
         .spawn(move || network(way, socket.as_deref(), sender, &done))
         .context("no thread for the network")?;
-    sampler::run(meter, &inbox, &mut Service::new(&config.state))?;
+    let is_connected = sampler::run(meter, &inbox, &mut Service::new(&config.state))?;
     // What is still on its way then is sent at the next start.
-    if network_done.recv_timeout(STOP_NETWORK_MAX).is_err() {
+    if is_connected && network_done.recv_timeout(STOP_NETWORK_MAX).is_err() {
         tracing::info!(
             "the network did not end in time; what was not acknowledged is sent at the next start"
         );
@@ -153,7 +153,10 @@ fn core_config(config: &Config, hardware: tallyman_agent_core::Hardware) -> Agen
 
 /// A few descriptors for each workload.
 fn raise_file_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
     let raised = Rlimit {
         current: maximum,
         maximum,

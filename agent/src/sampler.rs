@@ -28,8 +28,9 @@ pub enum SamplerError {
     Wait(Errno),
 }
 
-/// Runs until the process is asked to end, then closes the last window.
-pub fn run(mut meter: Meter, inbox: &Inbox, service: &mut Service) -> Result<(), SamplerError> {
+/// Runs until the process is asked to end, then closes the last window. Whether a connection stood then, on which that
+/// window can still go.
+pub fn run(mut meter: Meter, inbox: &Inbox, service: &mut Service) -> Result<bool, SamplerError> {
     let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
     let timer = timerfd_create(TimerfdClockId::Boottime, flags).map_err(SamplerError::Timer)?;
     hurry();
@@ -43,8 +44,9 @@ pub fn run(mut meter: Meter, inbox: &Inbox, service: &mut Service) -> Result<(),
         }
         if ready.messages && take_messages(&mut meter, inbox) == Flow::Stop {
             service.stopping();
+            let is_connected = meter.link.as_ref().is_some_and(|link| link.connected);
             meter.stop();
-            return Ok(());
+            return Ok(is_connected);
         }
         let now_ns = boot_ns();
         if now_ns >= meter.next_sweep_ns() {

@@ -37,8 +37,8 @@ pub struct Entry {
     pub files: Files,
     /// Its network.
     pub network: Network,
-    /// Its `cgroup.events` is watched.
-    pub is_watched: bool,
+    /// Number of the watch of its `cgroup.events`.
+    pub events: Option<i32>,
     /// Its last process ended, and everything was read after that.
     pub is_read_out: bool,
     /// When it was found, nanoseconds of boot time.
@@ -124,7 +124,7 @@ mod tests {
                 container: None,
                 files: Files::of_cgroup(path),
                 network: Network::None,
-                is_watched: false,
+                events: None,
                 is_read_out: false,
                 since_ns: 0,
             });

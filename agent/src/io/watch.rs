@@ -55,18 +55,27 @@ impl Watch {
     /// Watches for folders in the folder of the cgroup at `path`.
     pub fn folder(&mut self, path: &str, folder: &Path) {
         let flags = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::ONLYDIR;
-        self.add(folder, flags, Watched::Folder(path.to_owned()));
+        // It is let go of by the kernel, with the folder.
+        let _ = self.add(folder, flags, Watched::Folder(path.to_owned()));
     }
 
-    /// Watches the `cgroup.events` of the cgroup at `path`.
-    pub fn events(&mut self, path: &str, file: &Path) {
-        self.add(file, WatchFlags::MODIFY, Watched::Events(path.to_owned()));
+    /// Watches the `cgroup.events` of the cgroup at `path`; the number is for [`Watch::forget`].
+    pub fn events(&mut self, path: &str, file: &Path) -> Option<i32> {
+        self.add(file, WatchFlags::MODIFY, Watched::Events(path.to_owned()))
     }
 
-    fn add(&mut self, at: &Path, flags: WatchFlags, watched: Watched) {
+    /// Lets go of a watched file. A removed cgroup's files would else be kept by their watch.
+    pub fn forget(&mut self, wd: i32) {
+        // Refused when the kernel let go of it already.
+        let _ = inotify::remove_watch(&self.inotify, wd);
+        self.watched.remove(&wd);
+    }
+
+    fn add(&mut self, at: &Path, flags: WatchFlags, watched: Watched) -> Option<i32> {
         match inotify::add_watch(&self.inotify, at, flags) {
             Ok(wd) => {
                 self.watched.insert(wd, watched);
+                return Some(wd);
             }
             // It went in the meantime.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NODEV) => {}
@@ -80,6 +89,7 @@ impl Watch {
             }
             Err(_) => {}
         }
+        None
     }
 
     /// Takes the hints that are there, in order.

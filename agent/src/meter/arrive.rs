@@ -66,7 +66,7 @@ impl Meter {
         }
         for entry in self.table.iter_mut() {
             entry.files.look_again();
-            if !entry.is_watched && entry.path != "/" {
+            if entry.events.is_none() && entry.path != "/" {
                 self.unsettled.insert(entry.slot);
             }
         }
@@ -127,7 +127,7 @@ impl Meter {
             container,
             files,
             network,
-            is_watched: false,
+            events: None,
             is_read_out: false,
             since_ns: now.boot_ns,
         });
@@ -184,6 +184,7 @@ impl Meter {
         self.unsettled.remove(&slot);
         self.last_look(slot);
         if let Some(entry) = self.table.take(slot) {
+            entry.events.into_iter().for_each(|wd| self.watch.forget(wd));
             // Until its folder goes, it would be found again.
             if entry.container.is_some() && self.parts.machine.trees.life(&entry.path) == Some(entry.life) {
                 self.ended.insert(entry.path, entry.life);

@@ -75,15 +75,13 @@ impl Meter {
         };
         let is_settled = now_ns - entry.since_ns >= NETWORK_SETTLED_NS;
         let trees = &self.parts.machine.trees;
-        if !entry.is_watched {
+        if entry.events.is_none() {
             // Container runtimes make this folder of a hybrid machine a little later than the others.
-            if let Some(file) = trees.events_file(&entry.path) {
-                self.watch.events(&entry.path, &file);
-                entry.is_watched = true;
-            }
+            let file = trees.events_file(&entry.path);
+            entry.events = file.and_then(|file| self.watch.events(&entry.path, &file));
         }
         if !matches!(entry.network, Network::Sought | Network::InHosts) {
-            return if entry.is_watched || is_settled {
+            return if entry.events.is_some() || is_settled {
                 Rest::Nothing
             } else {
                 Rest::Soon
