@@ -115,8 +115,8 @@ inside /usr/bin/systemctl start tallyman-agent.service || fail "the agent does n
 fed tallyman-aggregator
 fed tallyman-agent
 for program in tallyman-agent tallyman-aggregator; do
-  echo "$program is $(show ActiveState $program), started again $(show NRestarts $program) times: $(show StatusText $program)"
-  echo "$program runs as $(inside /bin/stat -c %U /proc/$(show MainPID $program)) nice $(show Nice $program)"
+  echo "$program: $(show ActiveState $program), started again $(show NRestarts $program) times: $(show StatusText $program)"
+  echo "$program: user $(inside /bin/stat -c %U /proc/$(show MainPID $program)), nice $(show Nice $program)"
 done
 inside /usr/bin/tallyman-agent status --json >/tmp/status || fail "status"
 tr -d '\n ' </tmp/status
@@ -124,7 +124,7 @@ echo
 inside /usr/bin/systemctl stop tallyman-agent.service
 inside /usr/bin/systemctl stop tallyman-aggregator.service
 for program in tallyman-agent tallyman-aggregator; do
-  echo "$program ended with $(show Result $program)"
+  echo "$program: ended with $(show Result $program)"
 done
 cat /new/run/tallyman-aggregator.out
 echo @@agent@@
@@ -185,12 +185,12 @@ fn both_programs_get_ready_and_feed_the_watchdog_under_their_units() {
         .unwrap();
     for told in [
         "before enrolment inactive no",
-        "tallyman-agent is active, started again 0 times: 2 workloads",
-        "tallyman-aggregator is active, started again 0 times: ",
-        "tallyman-agent runs as tallyman-agent nice -10",
-        "tallyman-aggregator runs as tallyman-aggregator nice 0",
-        "tallyman-agent ended with success",
-        "tallyman-aggregator ended with success",
+        "tallyman-agent: active, started again 0 times: 2 workloads",
+        "tallyman-aggregator: active, started again 0 times: ",
+        "tallyman-agent: user tallyman-agent, nice -10",
+        "tallyman-aggregator: user tallyman-aggregator, nice 0",
+        "tallyman-agent: ended with success",
+        "tallyman-aggregator: ended with success",
         "\"running\":true",
         "\"read_faults\":0",
         "\"connected\":true",
