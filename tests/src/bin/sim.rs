@@ -32,7 +32,7 @@ fn many(start: u64, seeds: u64) -> ExitCode {
             .hits
             .into_iter()
             .for_each(|(what, count)| *hits.entry(what).or_default() += count);
-        if (seed + 1 - start) % 50 == 0 {
+        if (seed + 1 - start).is_multiple_of(50) {
             eprintln!("{} of {seeds} seeds", seed + 1 - start);
         }
     }
