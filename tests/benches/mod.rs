@@ -64,20 +64,20 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
     }
     let whole = json!({ "machine": machine, "quick": quick, "measurements": reports });
-    let path = results();
+    let path = results(quick);
     std::fs::write(&path, format!("{whole:#}\n")).with_context(|| path.display().to_string())?;
     println!("\nwritten to {}", path.display());
     Ok(())
 }
 
-/// `bench.json` in the build's folder.
-fn results() -> PathBuf {
+/// `bench.json` in the build's folder; tiny runs have a file of their own.
+fn results(quick: bool) -> PathBuf {
     let own = std::env::current_exe().expect("a program has a path");
     let target = own
         .ancestors()
         .find(|p| p.ends_with("target"))
         .unwrap_or(own.parent().expect("a folder"));
-    target.join("bench.json")
+    target.join(if quick { "bench-quick.json" } else { "bench.json" })
 }
 
 /// Says what happens now; measurements take minutes.
