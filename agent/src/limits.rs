@@ -44,6 +44,8 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 pub const DOCKER_LIST: Duration = Duration::from_secs(30);
 /// Time of one answer of Docker.
 pub const DOCKER_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Pause before Docker is followed anew after a session that stood.
+pub const DOCKER_PAUSE: Duration = Duration::from_millis(100);
 /// Images whose labels are remembered.
 pub const IMAGES_MAX: usize = 1_024;
 

@@ -187,8 +187,7 @@ impl Way {
 
     /// Waits before the next attempt: any part of a pause that doubles. `None` when the sampler has ended.
     async fn pause(&mut self, failures: u32) -> Option<()> {
-        let doubled = BACKOFF_FIRST.saturating_mul(1 << failures.min(6));
-        let longest = doubled.min(BACKOFF_LAST);
+        let longest = (BACKOFF_FIRST * (1 << failures.min(6))).min(BACKOFF_LAST);
         let end = Instant::now() + part_of(longest);
         loop {
             tokio::select! {

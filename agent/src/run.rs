@@ -18,7 +18,7 @@ use crate::advice::Advice;
 use crate::config::{Config, DEFAULT_PATH};
 use crate::inbox::{InboxSender, Input, inbox};
 use crate::io::cgroup::CgroupTrees;
-use crate::io::clock::{Clock, NS_PER_S};
+use crate::io::clock::{Clock, NS_PER_S, wall};
 use crate::io::disk::FolderDisk;
 use crate::io::docker::{Session, pause_after};
 use crate::io::host;
@@ -213,8 +213,7 @@ async fn follow_docker(socket: Option<&Path>, inbox: &InboxSender) {
     let Some(socket) = socket else {
         return std::future::pending().await;
     };
-    let mut failures = 0;
-    let mut told = None;
+    let (mut failures, mut told, mut since) = (0, None, wall());
     loop {
         let ended = match Session::open(socket).await {
             Ok(session) => {
@@ -223,7 +222,9 @@ async fn follow_docker(socket: Option<&Path>, inbox: &InboxSender) {
                 tracing::info!(socket = %socket.display(), "Docker answers");
                 drop(inbox.send(Input::Docker(None)).await);
                 let mut tell = async |description| drop(inbox.send(Input::Described(description)).await);
-                session.follow(&mut tell).await
+                let ended = session.follow(since, &mut tell).await;
+                since = wall();
+                ended
             }
             Err(error) => error,
         };

@@ -1,10 +1,11 @@
 //! What Docker says of containers: names and labels, never counters.
 //!
-//! Subscribed first, then listed, then listed again every so often, so that nothing is missed in between. Labels come
-//! from the create event, for an inspection comes too late for short lives; the image's own labels are looked up
-//! beside them, so that a label which comes from the image is not believed. Docker's absence stops no metering.
+//! Subscribed from a moment before the list on, then listed, then listed again every so often, so that nothing is missed
+//! in between. Labels come from the create event, for an inspection comes too late for short lives; the image's own
+//! labels are looked up beside them, so that a label which comes from the image is not believed. Docker's absence stops
+//! no metering.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use bollard::query_parameters::{EventsOptions, ListContainersOptions};
 use futures_util::StreamExt;
 use tallyman_agent_core::Description;
 use tallyman_agent_core::sources::identity::ContainerId;
+use tallyman_common::time::WallMs;
 use tokio::time::{interval, timeout};
 
-use crate::limits::{BACKOFF_FIRST, DOCKER_ANSWER_MAX, DOCKER_LIST, IMAGES_MAX};
+use crate::limits::{BACKOFF_FIRST, DOCKER_ANSWER_MAX, DOCKER_LIST, DOCKER_PAUSE, IMAGES_MAX};
 
 type Labels = BTreeMap<String, String>;
 
@@ -35,6 +37,14 @@ pub enum DockerError {
     /// No answer in time.
     #[error("Docker at {0} does not answer")]
     Silent(PathBuf),
+    /// A message can't be read. It is passed over by following anew from after it.
+    #[error("a message of Docker at {socket} can't be read: {reason}")]
+    Message {
+        /// Which socket.
+        socket: PathBuf,
+        /// What the client said.
+        reason: Error,
+    },
     /// The stream of events ended: Docker stops, or starts anew.
     #[error("Docker at {0} ended its stream of events")]
     Ended(PathBuf),
@@ -96,39 +106,26 @@ impl Session {
         Ok(descriptions)
     }
 
-    /// Follows Docker until it ends or falls silent; `tell` takes each description.
-    pub async fn follow(mut self, tell: &mut impl AsyncFnMut(Description)) -> DockerError {
-        let filters = [("type", "container"), ("event", "create"), ("event", "rename")];
-        let mut asked: std::collections::HashMap<String, Vec<String>> = std::collections::HashMap::new();
-        for (key, value) in filters {
-            asked.entry(key.to_owned()).or_default().push(value.to_owned());
-        }
+    /// Follows Docker until it ends or falls silent; `tell` takes each description. Containers made from `since` on are
+    /// described by their events, also when the subscription itself comes later: Docker keeps the newest events.
+    pub async fn follow(mut self, since: WallMs, tell: &mut impl AsyncFnMut(Description)) -> DockerError {
         let options = EventsOptions {
-            filters: Some(asked),
+            since: Some(format!("{}.{:03}", since.0 / 1_000, since.0 % 1_000)),
+            filters: Some(asked_events()),
             ..EventsOptions::default()
         };
         let mut events = std::pin::pin!(self.docker.clone().events(Some(options)));
-        // The first tick is due at once: the list comes after the subscription.
+        // The first tick is due at once.
         let mut list = interval(DOCKER_LIST);
-        let mut in_error = false;
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(event)) => {
-                        in_error = false;
                         if let Some(description) = self.of_event(event).await {
                             tell(description).await;
                         }
                     }
-                    // A message that can't be read concerns itself alone; the next list makes up for it. The stream
-                    // says that it ended once after such a message, and then goes on.
-                    Some(Err(error)) => {
-                        tracing::warn!(%error, "a message of Docker can't be read");
-                        if std::mem::replace(&mut in_error, true) {
-                            return DockerError::Ended(self.socket);
-                        }
-                        list.reset_after(BACKOFF_FIRST);
-                    }
+                    Some(Err(reason)) => return DockerError::Message { socket: self.socket, reason },
                     None => return DockerError::Ended(self.socket),
                 },
                 _ = list.tick() => match self.list().await {
@@ -202,12 +199,24 @@ impl Session {
     }
 }
 
+fn asked_events() -> HashMap<String, Vec<String>> {
+    let events = ["create", "rename"].map(str::to_owned).to_vec();
+    let types = vec!["container".to_owned()];
+    HashMap::from([("type".to_owned(), types), ("event".to_owned(), events)])
+}
+
 fn container_id(text: &str) -> Option<ContainerId> {
     ContainerId::parse(text.as_bytes())
 }
 
-/// Pause before the next attempt to reach Docker, longer each time.
+/// Pause before the next attempt to reach Docker: short after a session that stood, longer with each failure.
 pub fn pause_after(failures: u32) -> Duration {
-    let doubled = BACKOFF_FIRST.saturating_mul(1 << failures.min(5));
-    doubled.min(DOCKER_LIST)
+    match failures {
+        0 => DOCKER_PAUSE,
+        _ => (BACKOFF_FIRST * (1 << (failures - 1).min(5))).min(DOCKER_LIST),
+    }
 }
+
+#[cfg(test)]
+#[path = "docker_tests.rs"]
+mod tests;
