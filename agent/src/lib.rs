@@ -24,6 +24,8 @@ pub mod limits;
 pub mod meter;
 /// The way to the aggregator.
 pub mod net;
+/// What the core has to tell, to the log.
+pub mod notices;
 /// `once`.
 pub mod once;
 /// From the sampler.

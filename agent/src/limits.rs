@@ -52,6 +52,8 @@ pub const IMAGES_MAX: usize = 1_024;
 /// Descriptions kept for the advice on owners; more than these are not needed to give it.
 pub const DESCRIPTIONS_MAX: usize = 1_024;
 
+/// Notices of one kind logged in a minute.
+pub const NOTICES_MAX: u64 = 20;
 /// How long a container waits for its description before it counts as unattributed, milliseconds.
 pub const HOLD_MS: u64 = 10_000;
 /// A container that is older than this was described, or never will be, nanoseconds.

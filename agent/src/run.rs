@@ -18,14 +18,14 @@ use crate::advice::Advice;
 use crate::config::{Config, DEFAULT_PATH};
 use crate::inbox::{InboxSender, Input, inbox};
 use crate::io::cgroup::CgroupTrees;
-use crate::io::clock::{Clock, NS_PER_S, wall};
+use crate::io::clock::{Clock, NS_PER_S, boot_ns, wall};
 use crate::io::disk::FolderDisk;
 use crate::io::docker::{Session, pause_after};
 use crate::io::host;
 use crate::io::keys::KeyFolder;
 use crate::io::watch::Watch;
 use crate::limits::{FULL_EVERY_S, HOLD_MS, LIVE_EVERY_MS, STOP_NETWORK_MAX};
-use crate::meter::{Machine, Meter, Parts, tell};
+use crate::meter::{Machine, Meter, Parts};
 use crate::net::Way;
 use crate::outbox::outbox;
 use crate::sampler;
@@ -62,7 +62,6 @@ pub fn run(config: &Config) -> Result<()> {
     };
     let core = core_config(config, hardware.clone());
     let (agent, notices) = Agent::open(core, identity, machine.clock.now(), fresh, &mut disk)?;
-    notices.iter().for_each(tell);
     tracing::info!(node = %enrolment.node, %server, cgroups = ?machine.trees.mode(), "metering begins");
 
     let (sender, inbox) = inbox().context("no channel to the sampler")?;
@@ -78,7 +77,10 @@ pub fn run(config: &Config) -> Result<()> {
         ),
     };
     let watch = Watch::open().context("no inotify")?;
-    let meter = Meter::new(agent, disk, parts, outbox, watch);
+    let mut meter = Meter::new(agent, disk, parts, outbox, watch);
+    for notice in &notices {
+        meter.notices.tell(notice, boot_ns());
+    }
     let (done, network_done) = channel();
     let way = Way::new(server, keys, sender.clone(), from);
     let socket = config.docker.clone();

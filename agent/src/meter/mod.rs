@@ -13,8 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tallyman_agent_core::{
-    Agent, Effects, Event, FileKind, Hardware, Level, NetworkSeen, Notice, ReadFault, Slot, SourceKind,
-    Sweep, WorkloadSeen,
+    Agent, Effects, Event, FileKind, Hardware, NetworkSeen, ReadFault, Slot, SourceKind, Sweep, WorkloadSeen,
 };
 
 use crate::advice::Advice;
@@ -28,6 +27,7 @@ use crate::io::host::host_name;
 use crate::io::netns::Namespaces;
 use crate::io::watch::{Hint, Watch};
 use crate::limits::RESCAN_NS;
+use crate::notices::Notices;
 use crate::outbox::{Outbox, ToNet};
 use crate::table::{Entry, Network, Table};
 
@@ -78,6 +78,8 @@ pub struct Meter {
     /// Workloads of which something is still to be learnt.
     unsettled: BTreeSet<Slot>,
     denied_told: bool,
+    /// What the core has to tell.
+    pub notices: Notices,
     /// How the connection is doing.
     pub link: Option<LinkState>,
     /// Why Docker says nothing.
@@ -114,6 +116,7 @@ impl Meter {
             look_at_ns: None,
             unsettled: BTreeSet::new(),
             denied_told: false,
+            notices: Notices::default(),
             link: None,
             docker_fault: None,
             closed: 0,
@@ -256,7 +259,9 @@ impl Meter {
     }
 
     fn apply(&mut self, effects: Effects) {
-        effects.notices.iter().for_each(tell);
+        for notice in &effects.notices {
+            self.notices.tell(notice, boot_ns());
+        }
         for outgoing in effects.send {
             self.outbox.put(ToNet::Batch(outgoing));
         }
@@ -297,15 +302,5 @@ impl Reading<'_> {
             self.agent.sample(entry.slot, *kind, bytes);
         }
         gone
-    }
-}
-
-/// Logs what the core has to tell.
-pub fn tell(notice: &Notice) {
-    let Notice { level, code, text } = notice;
-    match level {
-        Level::Info => tracing::info!(code, "{text}"),
-        Level::Warning => tracing::warn!(code, "{text}"),
-        Level::Error => tracing::error!(code, "{text}"),
     }
 }
