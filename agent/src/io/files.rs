@@ -15,6 +15,8 @@ use super::cgroup::CgroupTrees;
 const BUFFER_BYTES: usize = 64 << 10;
 /// A file that is longer is not read: it is none that is metered.
 const FILE_BYTES_MAX: usize = 4 << 20;
+/// How often an absent file is looked for at once: the trees of a hybrid machine get a new cgroup one after another.
+const ABSENT_LOOKS: u8 = 8;
 
 /// The buffer that every read goes into.
 #[derive(Debug)]
@@ -61,8 +63,8 @@ enum Place {
 #[derive(Debug)]
 enum Kept {
     Open(OwnedFd),
-    /// There was no such file when it was looked for.
-    Absent,
+    /// There was no such file each of the times that it was looked for.
+    Absent(u8),
 }
 
 /// The files of one workload.
@@ -114,13 +116,19 @@ impl Files {
             let file = self.net.as_ref().ok_or(ReadFault::Failed)?;
             return buffer.read(file, kind).map_err(read_fault);
         }
-        let at = match self.kept.iter().position(|(kept, _)| *kept == kind) {
-            Some(at) => at,
-            None => self.open(kind, trees)?,
+        let known = self.kept.iter().position(|(kept, _)| *kept == kind);
+        let at = match known.map(|at| (at, &self.kept[at].1)) {
+            Some((at, Kept::Absent(looks))) if *looks < ABSENT_LOOKS => {
+                let looks = *looks;
+                self.kept.swap_remove(at);
+                self.open(kind, trees, looks)?
+            }
+            Some((at, _)) => at,
+            None => self.open(kind, trees, 0)?,
         };
         match &self.kept[at].1 {
             Kept::Open(file) => buffer.read(file, kind).map_err(read_fault),
-            Kept::Absent => Err(ReadFault::Absent),
+            Kept::Absent(_) => Err(ReadFault::Absent),
         }
     }
 
@@ -130,8 +138,8 @@ impl Files {
     }
 
     #[cold]
-    fn open(&mut self, kind: FileKind, trees: &CgroupTrees) -> Result<usize, ReadFault> {
-        let mut kept = Kept::Absent;
+    fn open(&mut self, kind: FileKind, trees: &CgroupTrees, looks: u8) -> Result<usize, ReadFault> {
+        let mut kept = Kept::Absent(looks + 1);
         for path in self.candidates(kind, trees) {
             match File::open(&path) {
                 Ok(file) => {
@@ -142,7 +150,7 @@ impl Files {
                 Err(_) => return Err(ReadFault::Failed),
             }
         }
-        if matches!((&kept, &self.place), (Kept::Absent, Place::Cgroup(path)) if !trees.is_there(path)) {
+        if matches!((&kept, &self.place), (Kept::Absent(_), Place::Cgroup(path)) if !trees.is_there(path)) {
             return Err(ReadFault::Gone);
         }
         self.kept.push((kind, kept));
@@ -196,6 +204,24 @@ mod tests {
         std::fs::write(&path, vec![7; FILE_BYTES_MAX + 1]).unwrap();
         let file = File::open(&path).unwrap().into();
         assert_eq!(buffer.read(&file, FileKind::IoStat), Err(Errno::FBIG));
+    }
+
+    #[test]
+    fn a_file_that_comes_a_little_later_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (trees, mut buffer) = (CgroupTrees::none(), Buffer::default());
+        let mut files = Files::of_host(folder.path());
+        for _ in 0..3 {
+            assert_eq!(
+                files.read(FileKind::ProcStat, &trees, &mut buffer),
+                Err(ReadFault::Absent)
+            );
+        }
+        std::fs::write(folder.path().join("stat"), "cpu 1").unwrap();
+        assert_eq!(
+            files.read(FileKind::ProcStat, &trees, &mut buffer),
+            Ok(&b"cpu 1"[..])
+        );
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod parts;
 mod probe;
 /// A receiver and nothing else.
 mod sink;
+/// CPU time by who spent it.
+mod spent;
 
 use std::fs::File;
 use std::io::Write;
@@ -34,6 +36,7 @@ use self::batches::{Maker, RECORDS, tenant};
 use self::fleet::Node;
 use self::load::{Sent, Stock, flood, pace};
 use self::parts::{Parts, Sample};
+use self::spent::{Spent, tell_cpu};
 use super::cost::{cpu_of, cpu_of_all, cpu_of_this_process, disk_of, memory_of};
 use super::report::{Report, Target};
 use super::say;
@@ -229,22 +232,15 @@ impl Bench {
             memory_of(self.pid, "VmHWM")? as f64 / 1e6,
             "MB",
         );
-        report.figure(
-            "aggregator's CPU per batch while sending",
-            us(busy / batches),
-            "µs",
-        );
-        report.figure(
-            "aggregator's CPU per batch, until it rests",
-            us(whole / batches),
-            "µs",
-        );
-        report.figure("generator's CPU per batch", us(own / batches), "µs");
-        let processors = std::thread::available_parallelism()?.get() as f64;
-        let share = |time: Duration| 100.0 * time.as_secs_f64() / (sent.took.as_secs_f64() * processors);
-        report.figure("processors: aggregator", share(busy), "%");
-        report.figure("processors: generator", share(own), "%");
-        report.figure("processors: everything together", share(all), "%");
+        let spent = Spent {
+            busy,
+            whole,
+            own,
+            all,
+            batches,
+            took: sent.took,
+        };
+        tell_cpu(&spent, report)?;
         match readable {
             Some(most) => report.judged(
                 "counted, then readable over HTTP, most",
