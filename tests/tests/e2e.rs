@@ -81,15 +81,12 @@ fn containers_are_billed_by_label_and_short_ones_too() -> Result<()> {
     let brief = Container::start(&["--label", "tallyman.tenant=brief"], BURN)?;
     billed_exactly(&site, "acme", || container.cpu_ns())?;
     let truth = container.cpu_ns()?;
-    let short = until("the short container is billed", MINUTE, || {
-        let billed = site.usage("brief", "cpu.time")?;
-        Ok((billed > 0).then_some(billed))
-    });
-    // The same work as the long one did: more than a tenth of it, whatever the machine's noise.
-    anyhow::ensure!(
-        short.with_context(|| site.logs())? > truth / 10,
-        "the short container was hardly billed"
-    );
+    // The same work as the long one did: more than a tenth of it, whatever the machine's noise. Its first window may
+    // have ended in the middle of it.
+    until("the short container is billed", MINUTE, || {
+        Ok((site.usage("brief", "cpu.time")? > truth / 10).then_some(()))
+    })
+    .with_context(|| site.logs())?;
     let tenants = site.ask("/api/v1/tenants")?.to_string();
     anyhow::ensure!(
         tenants.contains("unattributed"),
