@@ -12,6 +12,11 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// Records are allocated on the network's threads and freed on the writer's; the C library's allocator spends a fifth of
+/// all CPU time on that (docs/BENCH.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = Cli::parse().run(|config| {
         log_to(&config.log);
