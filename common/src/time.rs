@@ -113,6 +113,24 @@ impl Window {
     }
 }
 
+impl Window {
+    /// The longest window: a host that was without its agent for longer is a new start.
+    const LENGTH_MS_MAX: u64 = 400 * 24 * HOUR_MS;
+    /// The last wall time that is believed at all: the year 2400.
+    const WALL_MS_MAX: u64 = 13_569_465_600_000;
+
+    /// Whether the window can be told by hours at all: ends after it begins, not before 1970, not too long.
+    pub(crate) fn by_hour_bounded(&self) -> bool {
+        let Some(length) = self.boot_end.0.checked_sub(self.boot_start.0) else {
+            return false;
+        };
+        length <= Self::LENGTH_MS_MAX
+            && self.wall_end.0 <= Self::WALL_MS_MAX
+            && self.wall_start.0 <= Self::WALL_MS_MAX
+            && self.wall_end.0 >= length + LABEL_TOLERANCE_MS
+    }
+}
+
 /// Splits `total` over `parts` by weight, in integers: each gets its floor, the last gets what is left, so that the
 /// sum is `total` exactly. `None` when the weights are all zero or a product does not fit.
 pub fn split_by_weight(total: u128, weights: &[u64]) -> Option<Vec<u128>> {

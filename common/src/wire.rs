@@ -301,23 +301,6 @@ fn check_header(h: &Header) -> Result<(), FrameError> {
     }
 }
 
-impl Window {
-    /// The longest window: a host that was without its agent for longer is a new start.
-    const LENGTH_MS_MAX: u64 = 400 * 24 * crate::time::HOUR_MS;
-    /// The last wall time that is believed at all: the year 2400.
-    const WALL_MS_MAX: u64 = 13_569_465_600_000;
-
-    fn by_hour_bounded(&self) -> bool {
-        let Some(length) = self.boot_end.0.checked_sub(self.boot_start.0) else {
-            return false;
-        };
-        length <= Self::LENGTH_MS_MAX
-            && self.wall_end.0 <= Self::WALL_MS_MAX
-            && self.wall_start.0 <= Self::WALL_MS_MAX
-            && self.wall_end.0 >= length + crate::time::LABEL_TOLERANCE_MS
-    }
-}
-
 /// A frame whose header is known to be the node's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<'a>(Frame<'a>);
