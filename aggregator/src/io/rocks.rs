@@ -75,7 +75,9 @@ impl RocksStore {
         let tables = Table::ALL
             .iter()
             .map(|t| ColumnFamilyDescriptor::new(t.name(), table_options(*t, &cache)));
-        let db = DB::open_cf_descriptors(&database_options(create), path, tables)
+        let mut options = database_options(create);
+        options.set_use_direct_io_for_flush_and_compaction(writes_directly(path));
+        let db = DB::open_cf_descriptors(&options, path, tables)
             .map_err(|e| open_error(path, &e.into_string()))?;
         Ok(Self { db: Arc::new(db) })
     }
@@ -239,6 +241,18 @@ fn open_error(path: &Path, reason: &str) -> RocksOpenError {
     }
 }
 
+/// Whether files in this folder can be written past the page cache. Flushes and compactions then are: what they write is
+/// not read soon, and copying it into fresh pages took an eighth of the aggregator's time.
+fn writes_directly(folder: &Path) -> bool {
+    use rustix::fs::{Mode, OFlags};
+    let probe = folder.join("direct-io");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::DIRECT | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(&probe, flags, Mode::RUSR | Mode::WUSR).is_ok();
+    // What a file system refuses to open it may have made all the same.
+    drop(std::fs::remove_file(&probe));
+    opened
+}
+
 fn database_options(create: Create) -> Options {
     let mut options = Options::default();
     options.create_if_missing(create == Create::Yes);
@@ -285,6 +299,8 @@ fn table_options(table: Table, cache: &Cache) -> Options {
         // Written again and again while an hour is open: the larger the buffer, the less of it reaches the disk.
         Table::Cells => {
             blocks.set_bloom_filter(10.0, false);
+            // Large enough that the tables of a compressed block do not cost more than what is in it.
+            blocks.set_block_size(16 << 10);
             options.set_write_buffer_size(128 * MIB);
             options.set_max_write_buffer_number(3);
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
