@@ -15,6 +15,9 @@ pub const ALPN_INGEST: &[u8] = b"tallyman-ingest/1";
 pub const ALPN_ENROL: &[u8] = b"tallyman-enrol/1";
 /// The most bytes of one message.
 pub const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX + 64;
+/// The largest UDP payload that either side sends or takes: a jumbo frame of 9,000 bytes less the headers of IPv6 and
+/// UDP. QUIC finds what the path carries (RFC 8899), mostly 1,500; where it carries more, fewer packets cost less.
+pub const DATAGRAM_BYTES_MAX: u16 = 8_952;
 
 /// The agent's first word on a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ClientConfig, Connection, Endpoint, IdleTimeout, ReadExactError, RecvStream, TransportConfig, VarInt,
+    ClientConfig, Connection, Endpoint, IdleTimeout, MtuDiscoveryConfig, ReadExactError, RecvStream,
+    TransportConfig, VarInt,
 };
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -19,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use tallyman_common::codec::CodecError;
 use tallyman_common::ids::Digest;
-use tallyman_common::message::{ALPN_ENROL, ALPN_INGEST, Message};
+use tallyman_common::message::{ALPN_ENROL, ALPN_INGEST, DATAGRAM_BYTES_MAX, Message};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -309,13 +310,16 @@ impl Link {
 fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::try_from(IDLE_MAX).expect("half a minute is a valid idle time");
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(DATAGRAM_BYTES_MAX);
     transport
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(KEEP_ALIVE))
         // Only the control stream's side is the server's to open, in later releases.
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(1))
-        .datagram_receive_buffer_size(None);
+        .datagram_receive_buffer_size(None)
+        .mtu_discovery_config(Some(discovery));
     transport
 }
 

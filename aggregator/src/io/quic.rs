@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, TransportConfig, VarInt};
-use tallyman_common::message::ALPN_ENROL;
+use tallyman_common::message::{ALPN_ENROL, DATAGRAM_BYTES_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::faults;
@@ -124,12 +124,14 @@ impl QuicServer {
         let config = server_config(&authority, &names, &handle)?;
         let socket = bind_socket(listen)?;
         let runtime = Arc::new(quinn::TokioRuntime);
+        let mut receiving = EndpointConfig::default();
+        receiving
+            .max_udp_payload_size(DATAGRAM_BYTES_MAX)
+            .expect("far above the least that is allowed");
         let endpoint =
-            Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(|reason| {
-                QuicError::Socket {
-                    address: listen,
-                    reason,
-                }
+            Endpoint::new(receiving, Some(config), socket, runtime).map_err(|reason| QuicError::Socket {
+                address: listen,
+                reason,
             })?;
         let context = Arc::new(Context {
             handle,

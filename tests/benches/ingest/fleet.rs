@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, TransportConfig};
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, MtuDiscoveryConfig, TransportConfig};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tallyman_aggregator::io::frames::{read_message, say};
 use tallyman_common::ids::{BootId, Digest, NodeId, Nonce};
 use tallyman_common::message::{
-    ALPN_ENROL, ALPN_INGEST, CertificateRequest, Hello, MESSAGE_BYTES_MAX, Message,
+    ALPN_ENROL, ALPN_INGEST, CertificateRequest, DATAGRAM_BYTES_MAX, Hello, MESSAGE_BYTES_MAX, Message,
 };
 use tallyman_common::sign::{NodeKey, Purpose};
 use tallyman_common::time::WallMs;
@@ -84,6 +84,10 @@ pub fn client(ca: &CertificateDer<'static>, node: Option<&Node>, protocol: &[u8]
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     let mut transport = TransportConfig::default();
     transport.keep_alive_interval(Some(std::time::Duration::from_secs(15)));
+    // As the agent does.
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(DATAGRAM_BYTES_MAX);
+    transport.mtu_discovery_config(Some(discovery));
     config.transport_config(Arc::new(transport));
     Ok(config)
 }

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tallyman_aggregator::io::frames::{read_message, say};
 use tallyman_aggregator::limits::{CONNECTION_WINDOW, SOCKET_BUFFER_BYTES, STREAMS_MAX};
 use tallyman_common::ids::SpoolId;
-use tallyman_common::message::{ALPN_INGEST, Ack, MESSAGE_BYTES_MAX, Message};
+use tallyman_common::message::{ALPN_INGEST, Ack, DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX, Message};
 use tokio::sync::{mpsc as questions, oneshot};
 
 use super::fleet::SERVER_NAME;
@@ -105,8 +105,10 @@ fn server() -> Result<(CertificateDer<'static>, quinn::ServerConfig)> {
 fn bind(config: quinn::ServerConfig) -> Result<Endpoint> {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    let mut receiving = EndpointConfig::default();
+    receiving.max_udp_payload_size(DATAGRAM_BYTES_MAX)?;
     Ok(Endpoint::new(
-        EndpointConfig::default(),
+        receiving,
         Some(config),
         socket,
         Arc::new(quinn::TokioRuntime),
