@@ -55,38 +55,32 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
 
 /// The value of exactly these bytes.
 pub fn decode<T: Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) = bincode::decode_from_slice(bytes, CONFIG).map_err(|e| CodecError::Malformed {
-        what,
-        reason: e.to_string(),
-    })?;
-    if used == bytes.len() {
-        Ok(value)
-    } else {
-        Err(CodecError::Trailing {
-            what,
-            extra: bytes.len() - used,
-        })
+    let (value, used) = bincode::decode_from_slice(bytes, CONFIG).map_err(|e| malformed(what, &e))?;
+    at_end(what, &bytes[used..])?;
+    Ok(value)
+}
+
+/// The value at the front, borrowing from the bytes; what follows it is left in `bytes`.
+pub(crate) fn decode_front<'b, T: BorrowDecode<'b, ()>>(
+    what: &'static str,
+    bytes: &mut &'b [u8],
+) -> Result<T, CodecError> {
+    let (value, used) = bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(|e| malformed(what, &e))?;
+    *bytes = &bytes[used..];
+    Ok(value)
+}
+
+/// Refuses bytes behind a value.
+pub(crate) fn at_end(what: &'static str, rest: &[u8]) -> Result<(), CodecError> {
+    match rest.len() {
+        0 => Ok(()),
+        extra => Err(CodecError::Trailing { what, extra }),
     }
 }
 
-/// The value of exactly these bytes, borrowing from them.
-pub fn decode_borrowed<'b, T: BorrowDecode<'b, ()>>(
-    what: &'static str,
-    bytes: &'b [u8],
-) -> Result<T, CodecError> {
-    let (value, used) =
-        bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(|e| CodecError::Malformed {
-            what,
-            reason: e.to_string(),
-        })?;
-    if used == bytes.len() {
-        Ok(value)
-    } else {
-        Err(CodecError::Trailing {
-            what,
-            extra: bytes.len() - used,
-        })
-    }
+fn malformed(what: &'static str, error: &bincode::error::DecodeError) -> CodecError {
+    let reason = error.to_string();
+    CodecError::Malformed { what, reason }
 }
 
 /// Takes a fixed number of bytes off the front.

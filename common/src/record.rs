@@ -212,7 +212,7 @@ pub struct Record {
     /// Holes that the agent knows.
     pub holes: Vec<Hole>,
     /// The machine; only in the host's record.
-    pub inventory: Option<Inventory>,
+    pub inventory: Option<Box<Inventory>>,
     /// Sections of kinds that this release does not know, by kind.
     pub unknown: Vec<(u16, Vec<u8>)>,
 }

@@ -4,6 +4,7 @@
 //! It must not know what usage means: sums, billing and signatures are elsewhere.
 
 use bincode::de::Decoder;
+use bincode::de::read::Reader;
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Decode, Encode};
@@ -41,8 +42,18 @@ impl State {
     }
 }
 
-#[derive(Encode, Decode)]
+#[derive(Encode)]
 struct RawRow(u16, [u8; 2], u64, u128, u128);
+
+/// Bytes of a row: meter, state, covered time, two readings.
+const ROW_BYTES: usize = 2 + 2 + 8 + 16 + 16;
+
+/// Takes `N` bytes off the front of a row.
+fn part<const N: usize>(row: &mut &[u8]) -> [u8; N] {
+    let (part, rest) = row.split_first_chunk().expect("a row has all its parts");
+    *row = rest;
+    *part
+}
 
 impl Encode for Row {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
@@ -59,7 +70,14 @@ impl Encode for Row {
 
 impl<C> Decode<C> for Row {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        let RawRow(meter, state, covered_ms, from, to) = RawRow::decode(decoder)?;
+        // A row at a time, not a field at a time: half of all that is decoded are rows.
+        decoder.claim_bytes_read(ROW_BYTES)?;
+        let mut bytes = [0; ROW_BYTES];
+        decoder.reader().read(&mut bytes)?;
+        let row = &mut &bytes[..];
+        let (meter, state) = (u16::from_le_bytes(part(row)), part(row));
+        let covered_ms = u64::from_le_bytes(part(row));
+        let (from, to) = (u128::from_le_bytes(part(row)), u128::from_le_bytes(part(row)));
         let state = State::from_code(state)
             .ok_or_else(|| DecodeError::OtherString(format!("unknown state of a row: {state:?}")))?;
         if to < from {
@@ -97,12 +115,12 @@ struct RawRecord {
     sections: Vec<(u16, Vec<u8>)>,
 }
 
-/// [`RawRecord`] read in place: sections are copied only where they are kept.
+/// The front of a [`RawRecord`], read in place; so many sections of kind and body follow.
 #[derive(BorrowDecode)]
-struct BorrowedRecord<'b> {
+struct Front<'b> {
     owner_kind: u8,
     owner_name: &'b str,
-    sections: Vec<(u16, &'b [u8])>,
+    sections: u64,
 }
 
 impl Record {
@@ -117,7 +135,7 @@ impl Record {
         put(WORKLOADS, sorted(&self.workloads, |w| (w.id.clone(), w.life)));
         put(PEAKS, sorted(&self.peaks, |p| (p.meter, p.dims.clone())));
         put(HOLES, (!self.holes.is_empty()).then(|| encode_holes(&self.holes)));
-        put(INVENTORY, self.inventory.as_ref().map(codec::encode));
+        put(INVENTORY, self.inventory.as_deref().map(codec::encode));
         sections.sort_by_key(|(kind, _)| *kind);
         codec::encode(&RawRecord {
             owner_kind: self.owner.kind(),
@@ -128,16 +146,21 @@ impl Record {
 
     /// The record of exactly these bytes; refuses anything that [`Record::encode`] would have written otherwise.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let raw: BorrowedRecord<'_> = codec::decode_borrowed("record", bytes)?;
-        let owner = Owner::from_parts(raw.owner_kind, raw.owner_name).map_err(|e| CodecError::Malformed {
-            what: "record owner",
-            reason: e.to_string(),
-        })?;
-        strictly_rising("record sections", raw.sections.iter().map(|(kind, _)| *kind))?;
-        let mut record = Self::new(owner);
-        for (kind, body) in raw.sections {
+        let mut rest = bytes;
+        let front: Front<'_> = codec::decode_front("record", &mut rest)?;
+        let owner =
+            Owner::from_parts(front.owner_kind, front.owner_name).map_err(|e| CodecError::Malformed {
+                what: "record owner",
+                reason: e.to_string(),
+            })?;
+        let (mut record, mut last) = (Self::new(owner), None);
+        for _ in 0..front.sections {
+            let (kind, body): (u16, &[u8]) = codec::decode_front("record", &mut rest)?;
+            strictly_rising("record sections", last.into_iter().chain([kind]))?;
+            last = Some(kind);
             record.take_section(kind, body)?;
         }
+        codec::at_end("record", rest)?;
         Ok(record)
     }
 
@@ -156,7 +179,7 @@ impl Record {
                 strictly_rising("peaks", self.peaks.iter().map(|p| (p.meter, &p.dims)))?;
             }
             HOLES => self.holes = decode_holes(body)?,
-            INVENTORY => self.inventory = Some(codec::decode("inventory", body)?),
+            INVENTORY => self.inventory = Some(Box::new(codec::decode("inventory", body)?)),
             _ => self.unknown.push((kind, body.to_vec())),
         }
         Ok(())

@@ -133,14 +133,14 @@ pub fn full_record() -> Record {
 /// The machine's own record, with the inventory.
 pub fn host_record() -> Record {
     let mut record = Record::new(Owner::Host);
-    record.inventory = Some(Inventory {
+    record.inventory = Some(Box::new(Inventory {
         host_name: "node-1".to_owned(),
         os: "Debian GNU/Linux 12".to_owned(),
         kernel: "6.1.0".to_owned(),
         cpus: 8,
         memory_bytes: 32 << 30,
         agent_version: "0.1.0".to_owned(),
-    });
+    }));
     record
 }
 

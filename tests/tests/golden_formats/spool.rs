@@ -102,7 +102,7 @@ fn open(folder: &mut Folder, at: Now, spool: SpoolId) -> (Agent, Vec<Notice>) {
     let identity = Identity {
         node: sample::node(),
         key: sample::key(),
-        inventory: sample::host_record().inventory.unwrap(),
+        inventory: *sample::host_record().inventory.unwrap(),
     };
     let fresh = Fresh {
         spool,

@@ -122,7 +122,7 @@ impl Windows {
         let mut record = Record::new(self.owners.get(share.owner).owner.clone());
         record.workloads = share.workloads;
         record.holes = share.holes;
-        record.inventory = share.inventory;
+        record.inventory = share.inventory.map(Box::new);
         if share.first {
             record.groups = self.groups(share.owner, birth, window);
             let entry = self.owners.get_mut(share.owner);
