@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use sd_notify::NotifyState;
@@ -20,7 +20,7 @@ use crate::http;
 use crate::io::admin::AdminServer;
 use crate::io::keys::Authority;
 use crate::io::quic::{CERTIFICATE_AGE_MAX, QuicServer};
-use crate::io::rocks::{Create, RocksStore};
+use crate::io::rocks::{Create, RocksOpenError, RocksStore};
 use crate::io::tcp::HttpListener;
 use crate::limits::{STOP_REQUESTS_MAX, STOP_WRITER_MAX};
 use crate::writer::{self, Request, WriterEnd};
@@ -28,13 +28,18 @@ use crate::writer::{self, Request, WriterEnd};
 /// How often the service manager's status line is renewed.
 const STATUS_PERIOD: Duration = Duration::from_secs(5);
 
+/// How long the store may be in use by an order of the command line at the start.
+const ORDER_MAX: Duration = Duration::from_secs(10);
+/// How often it is tried meanwhile.
+const OPEN_AGAIN: Duration = Duration::from_millis(500);
+
 /// Runs until a signal or a fault.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     let authority = Arc::new(Authority::load(&config.keys()).with_context(|| {
         let data = config.data.display();
         format!("{data} holds no authority: `tallyman-aggregator init` makes the data folder")
     })?);
-    let store = RocksStore::open(&config.store(), Create::No)?;
+    let store = open_store(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("network")
@@ -42,6 +47,20 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .context("the system gives no threads")?;
     let (handle, end) = writer::start(store)?;
     runtime.block_on(serve(config, authority, handle, end))
+}
+
+/// Opens the store; an order of the command line that is at work on it is waited for, it takes a moment.
+fn open_store(config: &Config) -> Result<RocksStore, RocksOpenError> {
+    let end = Instant::now() + ORDER_MAX;
+    loop {
+        match RocksStore::open(&config.store(), Create::No) {
+            Err(RocksOpenError::Locked(_)) if Instant::now() < end => {
+                tracing::info!("the store is in use, by an order of the command line perhaps: trying again");
+                std::thread::sleep(OPEN_AGAIN);
+            }
+            other => return other,
+        }
+    }
 }
 
 async fn serve(

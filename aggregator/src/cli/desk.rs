@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
@@ -17,6 +18,11 @@ use crate::handle::with_books;
 use crate::io::admin::{Answer, Order, SOURCE, actor_of};
 use crate::io::clock;
 use crate::io::rocks::{Create, RocksOpenError, RocksStore};
+
+/// How long a store that is in use, but does not answer, is waited for.
+const OPEN_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How often it is looked for meanwhile.
+const OPEN_AGAIN: Duration = Duration::from_millis(50);
 
 /// Takes orders.
 pub enum Desk {
@@ -33,10 +39,26 @@ pub struct Stopped {
 }
 
 impl Desk {
-    /// Finds the running program, else opens the store.
+    /// Finds the running program, else opens the store. A program that has just been started, or another order that
+    /// is at work on the store, is waited for.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let end = Instant::now() + OPEN_WAIT_MAX;
+        loop {
+            match Self::find(config)? {
+                Ok(desk) => return Ok(desk),
+                Err(_) if Instant::now() < end => std::thread::sleep(OPEN_AGAIN),
+                Err(locked) => {
+                    let socket = config.socket();
+                    bail!("{locked} It does not answer on {}.", socket.display());
+                }
+            }
+        }
+    }
+
+    /// The desk, or that the store is locked.
+    fn find(config: &Config) -> anyhow::Result<Result<Self, RocksOpenError>> {
         match UnixStream::connect(config.socket()) {
-            Ok(stream) => return Ok(Self::Running(BufReader::new(stream))),
+            Ok(stream) => return Ok(Ok(Self::Running(BufReader::new(stream)))),
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
                 let path = config.socket();
                 bail!(
@@ -47,11 +69,8 @@ impl Desk {
             Err(_) => {}
         }
         match RocksStore::open(&config.store(), Create::No) {
-            Ok(store) => Stopped::open(store).map(|s| Self::Stopped(Box::new(s))),
-            Err(error @ RocksOpenError::Locked(_)) => {
-                let socket = config.socket();
-                Err(anyhow!("{error} It does not answer on {}.", socket.display()))
-            }
+            Ok(store) => Ok(Ok(Self::Stopped(Box::new(Stopped::open(store)?)))),
+            Err(error @ RocksOpenError::Locked(_)) => Ok(Err(error)),
             Err(error) => Err(error.into()),
         }
     }
