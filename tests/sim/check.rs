@@ -251,7 +251,7 @@ fn billed(world: &World) -> Result<BTreeMap<Owner, Billed>, String> {
         let (_, owner) = owner_of_key(key).expect("the store holds what was put");
         let hour = OwnerHour::decode(value).expect("the store holds what was put");
         let entry = billed.entry(owner).or_default();
-        for cell in hour.cells.iter().filter(|c| c.kind == 0) {
+        for (_, cell) in hour.cells().filter(|(_, c)| c.kind == 0) {
             *entry.sums.entry(cell.meter).or_default() += cell.value;
             entry.has_hole |= cell.causes != 0;
         }

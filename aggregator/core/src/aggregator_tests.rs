@@ -273,7 +273,7 @@ fn a_window_over_the_edge_is_split_and_flagged() {
     assert_eq!((world.cpu(START), world.cpu(START.next())), (66, 34));
     let key = owner_key(START, &Owner::claim("acme").unwrap());
     let value = OwnerHour::decode(&world.store.get(Table::Cells, &key).unwrap().unwrap()).unwrap();
-    assert_eq!(value.cells[0].flags, FLAG_SPREAD);
+    assert_eq!(value.sets[0].cells[0].flags, FLAG_SPREAD);
 }
 
 #[test]

@@ -15,8 +15,9 @@ pub const USAGE_PER_ROW_MAX: u128 = 1 << 96;
 /// Cells (one hour of one owner) written with one commit at most, so that acknowledgements stay quick. At full load a
 /// commit takes 0.2 s: this many bring 100,000 owners to the store within the 5 s, a quarter of it takes 7.7 s.
 pub const FLUSH_PER_COMMIT_MAX: usize = 16_000;
-/// Age at which a changed cell is written, milliseconds; readers see it within 5 s.
-pub const FLUSH_AGE_MS: u64 = 2_000;
+/// Age at which a changed cell is written, milliseconds; readers see it within 5 s, a second of which is for the
+/// commits that are full. An owner whose batches keep coming is written once in this time, whatever their number.
+pub const FLUSH_AGE_MS: u64 = 3_000;
 /// Owners' hours kept in memory at most; clean ones make room beyond.
 pub const CACHED_HOURS_MAX: usize = 1_000_000;
 /// Hours for which clean cells stay in memory.

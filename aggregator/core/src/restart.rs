@@ -166,7 +166,7 @@ pub(crate) fn fold_entry(
     store: &dyn Read,
 ) -> Result<(), FoldError> {
     let (header, records) = open_entry(position, entry, registry)?;
-    let group = registry.nodes.get(&header.node).map_or("", |n| n.group.as_str());
+    let group = rollup.group(registry.nodes.get(&header.node).map_or("", |n| n.group.as_str()));
     let place = BatchPlace::new(position, group, &header).ok_or_else(|| FoldError::Entry {
         position,
         reason: "its window lies before 1970".into(),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tallyman_aggregator_core::api::text::instant_text;
@@ -42,7 +43,7 @@ pub struct Estimate {
 }
 
 /// Usage of owners since the last counted window, by the hour it falls into.
-type Additions = BTreeMap<(Hour, Owner), Vec<(String, LiveRow)>>;
+type Additions = BTreeMap<(Hour, Owner), Vec<(Arc<str>, LiveRow)>>;
 
 /// Whose usage, and of when.
 struct Asked<'a> {
@@ -140,13 +141,18 @@ fn take(asked: &Asked<'_>, node: NodeId, seen: &Seen, additions: &mut Additions)
         return false;
     }
     let owners = books.registry.tenants.owners_of(tenant, hour);
-    let group = books.registry.nodes.get(&node).map_or("", |n| n.group.as_str());
+    let group: Arc<str> = books
+        .registry
+        .nodes
+        .get(&node)
+        .map_or("", |n| n.group.as_str())
+        .into();
     let mut taken = false;
     for row in &seen.live.rows {
         let owner = Owner::from_parts(row.owner.0, &row.owner.1);
         if let Some(owner) = owner.ok().filter(|o| owners.contains(o)) {
             let rows = additions.entry((hour, owner)).or_default();
-            rows.push((group.to_owned(), row.clone()));
+            rows.push((group.clone(), row.clone()));
             taken = true;
         }
     }
@@ -190,7 +196,7 @@ fn with_live<'a>(store: &'a dyn Read, additions: &Additions) -> Result<WithLive<
             None => OwnerHour::default(),
         };
         for (group, row) in rows {
-            let cell = value.cell_mut(group, row.meter, KIND_SUM, &row.dims);
+            let cell = value.set_mut(group, &row.dims).cell_mut(row.meter, KIND_SUM);
             let addition = Addition {
                 value: row.since_window,
                 covered_ms: 0,

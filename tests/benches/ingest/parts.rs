@@ -169,7 +169,8 @@ fn fold_alone(sample: &Sample) -> Result<Duration> {
         let now = sample.moment(at);
         timed(&mut sum, || {
             let position = at as u64 + 1;
-            let place = BatchPlace::new(position, "default", &header).context("after 1970")?;
+            let group = rollup.group("default");
+            let place = BatchPlace::new(position, group, &header).context("after 1970")?;
             rollup.fold(&place, &records, now, &empty)?;
             if at % sample.group == 0 {
                 rollup.flush(now, false, &mut Changes::default());

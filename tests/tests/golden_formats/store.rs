@@ -9,7 +9,7 @@ use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::{Read, Table};
 use tallyman_aggregator_core::registry::{Command, Decision, Scope, TenantTerms};
 use tallyman_aggregator_core::rollup::cell::{
-    Cell, FLAG_PARTIAL, FLAG_SPREAD, HoleNote, KIND_MAXIMUM, KIND_SUM, NodeHour, OwnerHour, Trace,
+    Cell, CellSet, FLAG_PARTIAL, FLAG_SPREAD, HoleNote, KIND_MAXIMUM, KIND_SUM, NodeHour, OwnerHour, Trace,
     node_hour_key, owner_key, owner_of_key,
 };
 use tallyman_common::codec;
@@ -177,6 +177,7 @@ fn marks() {
     for seq in [1, 2, 3, 7, 8, 12] {
         node.add(sample::SPOOL, 0, seq);
     }
+    node.keep(sample::SPOOL, 0, 13);
     node.note(&header, sample::at(3));
     let layout = Layout::new()
         .count("spools", 1)
@@ -188,6 +189,7 @@ fn marks() {
         .u64("above0.to", 9)
         .u64("above1.from", 12)
         .u64("above1.to", 13)
+        .u64("spool0.kept", 13)
         .count("boots", 1)
         .raw("boot0.boot", &sample::BOOT.0)
         .raw("boot0.spool", &sample::SPOOL.0)
@@ -210,29 +212,34 @@ fn marks() {
 }
 
 fn owner_hour_value() -> OwnerHour {
-    let cell = |kind, meter, dims, value, flags, causes| Cell {
-        group: "default".to_owned(),
+    let cell = |kind, meter, value, flags, causes| Cell {
         meter,
-        dims,
         kind,
         value,
         covered_ms: 120_000,
         flags,
         causes,
     };
+    let set = |dims, cell| CellSet {
+        group: "default".into(),
+        dims,
+        cells: vec![cell],
+    };
     let east = vec![("region".to_owned(), "east".to_owned())];
     OwnerHour {
         upto: 258,
-        cells: vec![
-            cell(
-                KIND_SUM,
-                Meter::CPU_TIME,
+        sets: vec![
+            set(
                 Vec::new(),
-                60_000_000_000,
-                FLAG_PARTIAL | FLAG_SPREAD,
-                1 << 1,
+                cell(
+                    KIND_SUM,
+                    Meter::CPU_TIME,
+                    60_000_000_000,
+                    FLAG_PARTIAL | FLAG_SPREAD,
+                    1 << 1,
+                ),
             ),
-            cell(KIND_MAXIMUM, Meter::MEMORY_CURRENT, east, 1 << 30, 0, 0),
+            set(east, cell(KIND_MAXIMUM, Meter::MEMORY_CURRENT, 1 << 30, 0, 0)),
         ],
         traces: vec![Trace {
             node: sample::node(),
@@ -255,25 +262,27 @@ fn owner_hour_value() -> OwnerHour {
 fn owner_hour() {
     let layout = Layout::new()
         .u64("upto", 258)
-        .count("cells", 2)
-        .text("cell0.group", "default")
+        .count("sets", 2)
+        .text("set0.group", "default")
+        .count("set0.dims", 0)
+        .count("set0.cells", 1)
         .u16("cell0.meter", 1)
-        .count("cell0.dims", 0)
         .u8("cell0.kind (0 sum, 1 maximum)", 0)
         .u128("cell0.value", 60_000_000_000)
         .u64("cell0.covered_ms", 120_000)
         .u8("cell0.flags (1 partial, 2 unmeasured, 4 spread)", 5)
         .u32("cell0.causes (bit n: cause n)", 2)
-        .text("cell1.group", "default")
-        .u16("cell1.meter", 10)
-        .count("cell1.dims", 1)
-        .text("cell1.dim0.name", "region")
-        .text("cell1.dim0.value", "east")
-        .u8("cell1.kind", 1)
-        .u128("cell1.value", 1 << 30)
-        .u64("cell1.covered_ms", 120_000)
-        .u8("cell1.flags", 0)
-        .u32("cell1.causes", 0)
+        .text("set1.group", "default")
+        .count("set1.dims", 1)
+        .text("dim0.name", "region")
+        .text("dim0.value", "east")
+        .count("set1.cells", 1)
+        .u16("cell0.meter", 10)
+        .u8("cell0.kind", 1)
+        .u128("cell0.value", 1 << 30)
+        .u64("cell0.covered_ms", 120_000)
+        .u8("cell0.flags", 0)
+        .u32("cell0.causes", 0)
         .count("traces", 1)
         .raw("trace0.node", &sample::node().0)
         .u64("trace0.minutes (bit n: minute n)", 6)

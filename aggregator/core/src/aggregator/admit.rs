@@ -28,13 +28,12 @@ impl Aggregator {
         if let Some(same) = known.iter().find(|k| k.digest == checked.digest) {
             return self.answer_again(&header, same);
         }
-        let mark = self
-            .marks
-            .node_mut(header.node)
-            .mark(header.spool, header.partition);
-        let reason = if !known.is_empty() || mark.has(header.seq) {
+        let marks = self.marks.node_mut(header.node);
+        let mark = marks.find(header.spool, header.partition);
+        let has_room = mark.is_none_or(|m| m.has_room_for(header.seq));
+        let reason = if !known.is_empty() || mark.is_some_and(|m| m.has(header.seq)) {
             Some(Reason::Conflict)
-        } else if self.marks.node_mut(header.node).covered_by_another(&header) {
+        } else if marks.covered_by_another(&header) {
             Some(Reason::TimeCoveredTwice)
         } else if header.wall_end.0 > now.0 + FUTURE_MS_MAX {
             Some(Reason::Future)
@@ -47,13 +46,18 @@ impl Aggregator {
         };
         match reason {
             Some(reason) => Ok(self.hold(now, &checked, reason)),
-            None if !mark.has_room_for(header.seq) => Ok(nack(&header, Reason::TooManyGaps, "")),
+            None if !has_room => Ok(nack(&header, Reason::TooManyGaps, "")),
             None => self.count(now, checked, store),
         }
     }
 
     /// Batches of this number: those of the group first, then the store's (I2).
     fn known(&self, header: &Header, store: &dyn Read) -> Result<Vec<Kept>, FoldError> {
+        let marks = self.marks.node(header.node);
+        let mark = marks.and_then(|m| m.find(header.spool, header.partition));
+        if mark.is_none_or(|m| header.seq > m.kept) {
+            return Ok(Vec::new());
+        }
         let prefix = header_prefix(header.node, header.spool, header.partition, header.seq);
         let end = prefix_end(&prefix);
         let pending = self
@@ -89,12 +93,11 @@ impl Aggregator {
         })
     }
 
-    fn ack(&mut self, header: &Header) -> Answer {
-        let upto = self
-            .marks
-            .node_mut(header.node)
-            .mark(header.spool, header.partition)
-            .watermark;
+    fn ack(&self, header: &Header) -> Answer {
+        let marks = self.marks.node(header.node);
+        let upto = marks
+            .and_then(|m| m.find(header.spool, header.partition))
+            .map_or(0, |m| m.watermark);
         Answer::Ack(Ack {
             spool: header.spool,
             seq: header.seq,
@@ -105,8 +108,9 @@ impl Aggregator {
     fn count(&mut self, now: WallMs, checked: Checked, store: &dyn Read) -> Result<Answer, FoldError> {
         let position = self.log(now, &checked, Fate::Counted);
         let records = checked.records.expect("unreadable batches are held");
-        let group = self.group_of(checked.header.node);
-        let place = BatchPlace::new(position, &group, &checked.header).expect("checked with the content");
+        let known = self.registry.nodes.get(&checked.header.node);
+        let group = self.rollup.group(known.map_or("", |n| n.group.as_str()));
+        let place = BatchPlace::new(position, group, &checked.header).expect("checked with the content");
         self.rollup.fold(&place, &records, now, store)?;
         self.acknowledge(&checked.header, now);
         self.counters.counted += 1;
@@ -119,13 +123,6 @@ impl Aggregator {
         marks.add(header.spool, header.partition, header.seq);
         marks.note(header, now);
         self.changed_nodes.insert(header.node);
-    }
-
-    fn group_of(&self, node: NodeId) -> String {
-        self.registry
-            .nodes
-            .get(&node)
-            .map_or_else(String::new, |n| n.group.clone())
     }
 
     /// Puts a batch into the log; returns its position.
@@ -142,6 +139,8 @@ impl Aggregator {
         self.changes
             .put(Table::Headers, key.clone(), codec::encode(&kept));
         self.pending_headers.insert(key, kept);
+        self.marks.node_mut(h.node).keep(h.spool, h.partition, h.seq);
+        self.changed_nodes.insert(h.node);
         self.position
     }
 

@@ -106,7 +106,7 @@ pub fn nodes(books: Books<'_>) -> Result<Vec<NodeView>, FoldError> {
 
 fn node(books: Books<'_>, id: NodeId) -> Result<NodeView, FoldError> {
     let known = &books.registry.nodes[&id];
-    let marks = books.marks.node(id);
+    let marks = books.marks.node(id).filter(|m| m.has_counted());
     let (mut expected, mut received) = (0, 0);
     let now = books.now.hour();
     let first = Hour(now.0.checked_sub(NODE_HOURS).unwrap_or(now.0));
@@ -171,10 +171,9 @@ pub fn unconfirmed(books: Books<'_>, span: Range<Hour>) -> Result<Vec<Unconfirme
                 .entry(owner)
                 .or_insert_with(|| (hour, hour, BTreeMap::new()));
             entry.1 = hour;
-            for cell in value
-                .cells
-                .iter()
-                .filter(|c| c.kind == crate::rollup::cell::KIND_SUM)
+            for (_, cell) in value
+                .cells()
+                .filter(|(_, c)| c.kind == crate::rollup::cell::KIND_SUM)
             {
                 let sum = entry.2.entry(cell.meter.label()).or_insert(0);
                 let reason = || "a sum does not fit into 128 bits".to_owned();

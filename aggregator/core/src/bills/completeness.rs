@@ -127,7 +127,7 @@ pub fn display_name(node: NodeId, viewer: Viewer) -> String {
 
 /// Which minutes of an hour a node owed, and which came.
 pub fn node_minutes(books: Books<'_>, node: NodeId, hour: Hour) -> Result<Minutes, FoldError> {
-    let Some(marks) = books.marks.node(node) else {
+    let Some(marks) = books.marks.node(node).filter(|m| m.has_counted()) else {
         return Ok(Minutes::default());
     };
     let value = read_hour(books.store, node, hour)?;

@@ -80,8 +80,8 @@ pub fn owners_hour(store: &dyn Read, owners: Vec<Owner>, hour: Hour) -> Result<T
 fn sum_up(owners: &[(Owner, OwnerHour)]) -> Result<Vec<Sum>, FoldError> {
     let mut sums: BTreeMap<(Meter, Dims), u128> = BTreeMap::new();
     for (owner, value) in owners {
-        for cell in value.cells.iter().filter(|c| c.kind == KIND_SUM) {
-            let dims: Dims = cell.dims.iter().cloned().collect();
+        for (set, cell) in value.cells().filter(|(_, c)| c.kind == KIND_SUM) {
+            let dims: Dims = set.dims.iter().cloned().collect();
             let sum = sums.entry((cell.meter, dims)).or_insert(0);
             let reason = || {
                 format!(
@@ -127,14 +127,14 @@ impl TenantHour {
     /// Largest levels by meter and dimensions.
     pub fn peaks(&self) -> BTreeMap<(Meter, Dims), u128> {
         let mut peaks = BTreeMap::new();
-        for cell in self
+        for (set, cell) in self
             .owners
             .iter()
-            .flat_map(|(_, v)| &v.cells)
-            .filter(|c| c.kind == KIND_MAXIMUM)
+            .flat_map(|(_, v)| v.cells())
+            .filter(|(_, c)| c.kind == KIND_MAXIMUM)
         {
             let peak = peaks
-                .entry((cell.meter, cell.dims.iter().cloned().collect()))
+                .entry((cell.meter, set.dims.iter().cloned().collect()))
                 .or_insert(0);
             *peak = cell.value.max(*peak);
         }
@@ -165,7 +165,7 @@ pub fn unmeasured(hours: &[TenantHour]) -> Vec<Unmeasured> {
 fn faults_of(hour: &TenantHour) -> Vec<(String, &'static str, &'static str)> {
     let mut faults = Vec::new();
     for (_, value) in &hour.owners {
-        for cell in value.cells.iter().filter(|c| c.causes != 0) {
+        for (_, cell) in value.cells().filter(|(_, c)| c.causes != 0) {
             let state = if cell.flags & FLAG_UNMEASURED != 0 {
                 "unmeasured"
             } else {

@@ -17,6 +17,9 @@ pub struct Mark {
     pub watermark: Seq,
     /// Batches above it, half-open ranges, rising, apart.
     pub above: Vec<(Seq, Seq)>,
+    /// Highest batch that is kept, counted or held; of a number above it nothing is in the store, so that nobody
+    /// needs to look there.
+    pub kept: Seq,
 }
 
 impl Mark {
@@ -104,6 +107,16 @@ impl NodeMarks {
 
     /// Acknowledges a batch.
     pub fn add(&mut self, spool: SpoolId, partition: u16, seq: Seq) {
+        self.mark_mut(spool, partition).add(seq);
+    }
+
+    /// Notes that a batch is kept, counted or held.
+    pub fn keep(&mut self, spool: SpoolId, partition: u16, seq: Seq) {
+        let mark = self.mark_mut(spool, partition);
+        mark.kept = mark.kept.max(seq);
+    }
+
+    fn mark_mut(&mut self, spool: SpoolId, partition: u16) -> &mut Mark {
         let key = (spool, partition);
         let at = match self.spools.iter().rposition(|(k, _)| *k == key) {
             Some(at) => at,
@@ -112,7 +125,12 @@ impl NodeMarks {
                 self.spools.len() - 1
             }
         };
-        self.spools[at].1.add(seq);
+        &mut self.spools[at].1
+    }
+
+    /// Whether any batch was counted yet; from then on the node is expected.
+    pub fn has_counted(&self) -> bool {
+        self.last_received != WallMs(0)
     }
 
     /// Whether another spool covers boot time of this window.
@@ -136,10 +154,10 @@ impl NodeMarks {
             None => self.boots.push((key, (header.boot_start, header.boot_end))),
         }
         let start = header.window().booked_start().unwrap_or(header.wall_start);
-        self.first_start = if self.last_received == WallMs(0) {
-            start
-        } else {
+        self.first_start = if self.has_counted() {
             self.first_start.min(start)
+        } else {
+            start
         };
         self.last_received = received;
         if header.wall_end >= self.newest_end {
@@ -205,7 +223,7 @@ mod tests {
                 mark,
                 Mark {
                     watermark: 6,
-                    above: vec![]
+                    ..Mark::default()
                 }
             );
         };

@@ -2,7 +2,8 @@
 //! them now and some later is safe: a restart folds from the floor on and skips what a value contains already.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use tallyman_common::codec::{self, CodecError};
 use tallyman_common::ids::{NodeId, Owner};
@@ -58,72 +59,105 @@ struct Waiting {
     key: Key,
 }
 
+fn shared(groups: &mut BTreeSet<Arc<str>>, name: &str) -> Arc<str> {
+    if let Some(known) = groups.get(name) {
+        return known.clone();
+    }
+    let new: Arc<str> = name.into();
+    groups.insert(new.clone());
+    new
+}
+
+/// What the store has of an owner's hour; nothing is an empty one.
+fn stored_hour(
+    hour: Hour,
+    owner: &Owner,
+    groups: &mut BTreeSet<Arc<str>>,
+    store: &dyn Read,
+) -> Result<OwnerHour, FoldError> {
+    let Some(bytes) = store.get(Table::Cells, &owner_key(hour, owner))? else {
+        return Ok(OwnerHour::default());
+    };
+    let mut value = OwnerHour::decode(&bytes)?;
+    for set in &mut value.sets {
+        set.group = shared(groups, &set.group);
+    }
+    Ok(value)
+}
+
 /// The cells.
 #[derive(Debug, Clone, Default)]
 pub struct Rollup {
-    owners: BTreeMap<Hour, BTreeMap<Owner, Slot<OwnerHour>>>,
+    /// By hash: an ordered map compares names at every step down, each in a place of its own in memory.
+    owners: BTreeMap<Hour, HashMap<Owner, Slot<OwnerHour>>>,
     nodes: BTreeMap<(Hour, NodeId), Slot<NodeHour>>,
     waiting: VecDeque<Waiting>,
     cached: usize,
+    /// Names of groups, each once.
+    groups: BTreeSet<Arc<str>>,
 }
 
 impl Rollup {
+    /// A group's name, shared with all sets of cells of the group.
+    pub fn group(&mut self, name: &str) -> Arc<str> {
+        shared(&mut self.groups, name)
+    }
+
     /// Adds a batch. Values that contain it already (a restart) stay as they are.
     pub fn fold(
         &mut self,
-        place: &BatchPlace<'_>,
+        place: &BatchPlace,
         records: &[Record],
         now: WallMs,
         store: &dyn Read,
     ) -> Result<(), FoldError> {
         for at in 0..place.pieces.len() {
-            for record in records {
-                self.fold_owner(record, place, at, now, store)?;
-            }
+            self.fold_owners(records, place, at, now, store)?;
             self.fold_node(place, at, now, store)?;
         }
         Ok(())
     }
 
-    fn fold_owner(
+    fn fold_owners(
         &mut self,
-        record: &Record,
-        place: &BatchPlace<'_>,
+        records: &[Record],
+        place: &BatchPlace,
         at: usize,
         now: WallMs,
         store: &dyn Read,
     ) -> Result<(), FoldError> {
         let hour = place.pieces[at].hour;
         let owners = self.owners.entry(hour).or_default();
-        let slot = match owners.get_mut(&record.owner) {
-            Some(slot) => slot,
-            None => {
-                let stored = store.get(Table::Cells, &owner_key(hour, &record.owner))?;
-                let value = stored.map_or_else(|| Ok(OwnerHour::default()), |v| OwnerHour::decode(&v))?;
-                self.cached += 1;
-                owners
-                    .entry(record.owner.clone())
-                    .or_insert(Slot { value, dirty: false })
+        for record in records {
+            let slot = match owners.get_mut(&record.owner) {
+                Some(slot) => slot,
+                None => {
+                    let value = stored_hour(hour, &record.owner, &mut self.groups, store)?;
+                    self.cached += 1;
+                    owners
+                        .entry(record.owner.clone())
+                        .or_insert(Slot { value, dirty: false })
+                }
+            };
+            if slot.value.upto >= place.position {
+                continue;
             }
-        };
-        if slot.value.upto >= place.position {
-            return Ok(());
-        }
-        fold_record(&mut slot.value, record, place, at)?;
-        if !std::mem::replace(&mut slot.dirty, true) {
-            let key = Key::Owner(hour, record.owner.clone());
-            self.waiting.push_back(Waiting {
-                since: place.position,
-                at: now,
-                key,
-            });
+            fold_record(&mut slot.value, record, place, at)?;
+            if !std::mem::replace(&mut slot.dirty, true) {
+                let key = Key::Owner(hour, record.owner.clone());
+                self.waiting.push_back(Waiting {
+                    since: place.position,
+                    at: now,
+                    key,
+                });
+            }
         }
         Ok(())
     }
 
     fn fold_node(
         &mut self,
-        place: &BatchPlace<'_>,
+        place: &BatchPlace,
         at: usize,
         now: WallMs,
         store: &dyn Read,
@@ -223,7 +257,7 @@ impl Rollup {
         }
     }
 
-    /// Every value in memory as it would be written, for comparisons.
+    /// Every value in memory as it would be written, in no order, for comparisons.
     pub fn values(&self) -> impl Iterator<Item = (Table, Vec<u8>, Vec<u8>)> {
         let owners = self.owners.iter().flat_map(|(hour, owners)| {
             owners

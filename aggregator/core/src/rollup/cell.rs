@@ -1,5 +1,7 @@
 //! What one owner used in one hour, and from which batches. Values of two tables; absolute, never merged.
 
+use std::sync::Arc;
+
 use bincode::{Decode, Encode};
 use tallyman_common::codec::{self, CodecError};
 use tallyman_common::ids::{IdError, NodeId, Owner, Seq, SpoolId};
@@ -20,14 +22,10 @@ pub const KIND_SUM: u8 = 0;
 pub const KIND_MAXIMUM: u8 = 1;
 
 /// One meter's value.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Cell {
-    /// Group of the nodes.
-    pub group: String,
     /// What.
     pub meter: Meter,
-    /// Dimensions, sorted.
-    pub dims: Vec<(String, String)>,
     /// [`KIND_SUM`] or [`KIND_MAXIMUM`].
     pub kind: u8,
     /// Sum in base units, or the largest level.
@@ -38,6 +36,18 @@ pub struct Cell {
     pub flags: u8,
     /// Bit n: cause n occurred.
     pub causes: u32,
+}
+
+/// Cells of one group of nodes and one set of dimensions. All meters of an owner mostly share these, so that they stand
+/// there once: on disk, and in memory, where every further line that a fold touches costs as much as the sum itself.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct CellSet {
+    /// Group of the nodes; sets of one group share one string while they are in memory.
+    pub group: Arc<str>,
+    /// Dimensions, sorted.
+    pub dims: Vec<(String, String)>,
+    /// Cells, sorted by (meter, kind).
+    pub cells: Vec<Cell>,
 }
 
 /// A hole that a node knows, put on the wall clock.
@@ -73,8 +83,8 @@ pub struct Trace {
 pub struct OwnerHour {
     /// Position of the last entry in here.
     pub upto: u64,
-    /// Cells, sorted by (group, meter, kind, dims).
-    pub cells: Vec<Cell>,
+    /// Cells, sorted by (group, dims).
+    pub sets: Vec<CellSet>,
     /// Nodes, sorted.
     pub traces: Vec<Trace>,
     /// Holes, in order of arrival, up to a limit.
@@ -96,12 +106,6 @@ pub struct NodeHour {
     pub stops: Vec<WallMs>,
 }
 
-impl Cell {
-    fn key(&self) -> (&str, Meter, u8, &[(String, String)]) {
-        (&self.group, self.meter, self.kind, &self.dims)
-    }
-}
-
 /// What is added to a cell.
 #[derive(Debug, Clone, Copy)]
 pub struct Addition {
@@ -116,48 +120,28 @@ pub struct Addition {
 }
 
 impl OwnerHour {
-    /// The cell of a key, made at zero if it is new.
-    pub fn cell_mut(&mut self, group: &str, meter: Meter, kind: u8, dims: &[(String, String)]) -> &mut Cell {
-        let at = self.cell_at(0, group, meter, kind, dims);
-        &mut self.cells[at]
+    /// The cells of a group and dimensions; empty if they are new.
+    pub fn set_mut(&mut self, group: &Arc<str>, dims: &[(String, String)]) -> &mut CellSet {
+        // The same string is told by its address: its bytes lie elsewhere in memory.
+        let is_first = |s: &CellSet| Arc::ptr_eq(&s.group, group) && s.dims == dims;
+        if self.sets.first().is_some_and(is_first) {
+            return &mut self.sets[0];
+        }
+        let key = (&**group, dims);
+        let at = self.sets.binary_search_by(|s| (&*s.group, &*s.dims).cmp(&key));
+        let at = at.unwrap_or_else(|at| {
+            let (group, dims, cells) = (group.clone(), dims.to_vec(), Vec::new());
+            self.sets.insert(at, CellSet { group, dims, cells });
+            at
+        });
+        &mut self.sets[at]
     }
 
-    /// Place of the cell of a key, made at zero if it is new. `hint` is where it probably is: rows and cells rise
-    /// alike, so the next row's cell mostly follows the last one's.
-    pub fn cell_at(
-        &mut self,
-        hint: usize,
-        group: &str,
-        meter: Meter,
-        kind: u8,
-        dims: &[(String, String)],
-    ) -> usize {
-        let key = (group, meter, kind, dims);
-        if self
-            .cells
-            .get(hint)
-            .is_some_and(|c| c.meter == meter && c.key() == key)
-        {
-            return hint;
-        }
-        match self.cells.binary_search_by(|c| c.key().cmp(&key)) {
-            Ok(at) => at,
-            Err(at) => {
-                let (group, dims) = (group.to_owned(), dims.to_vec());
-                let cell = Cell {
-                    group,
-                    meter,
-                    dims,
-                    kind,
-                    value: 0,
-                    covered_ms: 0,
-                    flags: 0,
-                    causes: 0,
-                };
-                self.cells.insert(at, cell);
-                at
-            }
-        }
+    /// All cells, each with its set.
+    pub fn cells(&self) -> impl Iterator<Item = (&CellSet, &Cell)> {
+        self.sets
+            .iter()
+            .flat_map(|set| set.cells.iter().map(move |cell| (set, cell)))
     }
 
     /// Notes that a batch of a node has rows in these minutes.
@@ -187,10 +171,43 @@ impl OwnerHour {
     /// The value of a sum over all groups and dimensions.
     pub fn sum(&self, meter: Meter) -> Option<u128> {
         let cells = self
-            .cells
-            .iter()
+            .cells()
+            .map(|(_, c)| c)
             .filter(|c| c.meter == meter && c.kind == KIND_SUM);
         cells.map(|c| c.value).try_fold(0u128, u128::checked_add)
+    }
+}
+
+impl CellSet {
+    /// The cell of a meter and kind, made at zero if it is new.
+    pub fn cell_mut(&mut self, meter: Meter, kind: u8) -> &mut Cell {
+        let at = self.cell_at(0, meter, kind);
+        &mut self.cells[at]
+    }
+
+    /// Place of that cell. `hint` is where it probably is: rows and cells rise alike, so the next row's cell mostly
+    /// follows the last one's.
+    pub fn cell_at(&mut self, hint: usize, meter: Meter, kind: u8) -> usize {
+        let key = (meter, kind);
+        if self.cells.get(hint).is_some_and(|c| (c.meter, c.kind) == key) {
+            return hint;
+        }
+        match self.cells.binary_search_by_key(&key, |c| (c.meter, c.kind)) {
+            Ok(at) => at,
+            Err(at) => {
+                let (value, covered_ms, flags, causes) = (0, 0, 0, 0);
+                let cell = Cell {
+                    meter,
+                    kind,
+                    value,
+                    covered_ms,
+                    flags,
+                    causes,
+                };
+                self.cells.insert(at, cell);
+                at
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Adding one batch to the hours it touches. What crosses an hour's edge is split by boot time back from the wall
 //! end, in integers, the remainder to the last, and flagged.
 
-use tallyman_common::ids::NodeId;
-use tallyman_common::ids::{Owner, Seq, SpoolId};
+use std::sync::Arc;
+
+use tallyman_common::ids::{NodeId, Owner, Seq, SpoolId};
 use tallyman_common::record::{Group, Hole, Record, State};
 use tallyman_common::time::{Hour, WallMs, Window, split_by_weight};
 use tallyman_common::wire::{FLAG_CLEAN_STOP, Header};
@@ -23,11 +24,11 @@ pub struct Piece {
 
 /// What a fold needs to know of a batch besides its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchPlace<'a> {
+pub struct BatchPlace {
     /// Position of the entry or decision that counts it.
     pub position: u64,
     /// Group of the node then.
-    pub group: &'a str,
+    pub group: Arc<str>,
     /// Node, spool and number.
     pub batch: (NodeId, SpoolId, Seq),
     /// The window.
@@ -38,9 +39,9 @@ pub struct BatchPlace<'a> {
     pub clean_stop: bool,
 }
 
-impl<'a> BatchPlace<'a> {
+impl BatchPlace {
     /// The place of a batch; `None` if its window lies before 1970, which no counted batch does.
-    pub fn new(position: u64, group: &'a str, header: &Header) -> Option<Self> {
+    pub fn new(position: u64, group: Arc<str>, header: &Header) -> Option<Self> {
         let window = header.window();
         let start = window.booked_start()?;
         let piece = |(hour, length_ms)| {
@@ -78,7 +79,7 @@ pub struct Overflow {
 pub fn fold_record(
     target: &mut OwnerHour,
     record: &Record,
-    place: &BatchPlace<'_>,
+    place: &BatchPlace,
     at: usize,
 ) -> Result<(), Overflow> {
     let piece = place.pieces[at];
@@ -101,7 +102,8 @@ pub fn fold_record(
             spread: false,
         };
         target
-            .cell_mut(place.group, peak.meter, KIND_MAXIMUM, &peak.dims)
+            .set_mut(&place.group, &peak.dims)
+            .cell_mut(peak.meter, KIND_MAXIMUM)
             .add(addition)
             .ok_or_else(overflow)?;
     }
@@ -114,8 +116,9 @@ pub fn fold_record(
     Ok(())
 }
 
-fn fold_group(target: &mut OwnerHour, group: &Group, place: &BatchPlace<'_>, at: usize) -> Option<()> {
+fn fold_group(target: &mut OwnerHour, group: &Group, place: &BatchPlace, at: usize) -> Option<()> {
     let dims: Vec<(String, String)> = group.dims.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+    let set = target.set_mut(&place.group, &dims);
     let mut next = 0;
     for row in &group.rows {
         let addition = Addition {
@@ -124,8 +127,8 @@ fn fold_group(target: &mut OwnerHour, group: &Group, place: &BatchPlace<'_>, at:
             state: row.state,
             spread: place.pieces.len() > 1,
         };
-        let cell = target.cell_at(next, place.group, row.meter, KIND_SUM, &dims);
-        target.cells[cell].add(addition)?;
+        let cell = set.cell_at(next, row.meter, KIND_SUM);
+        set.cells[cell].add(addition)?;
         next = cell + 1;
     }
     Some(())
@@ -140,7 +143,7 @@ fn share(total: u128, pieces: &[Piece], at: usize) -> Option<u128> {
     split_by_weight(total, &weights).map(|parts| parts[at])
 }
 
-fn note_hole(target: &mut OwnerHour, hole: &Hole, place: &BatchPlace<'_>) {
+fn note_hole(target: &mut OwnerHour, hole: &Hole, place: &BatchPlace) {
     if target.holes.len() >= HOLES_PER_HOUR_MAX {
         target.more_holes += 1;
         return;
@@ -164,7 +167,7 @@ fn note_hole(target: &mut OwnerHour, hole: &Hole, place: &BatchPlace<'_>) {
 }
 
 /// Notes a batch in its node's hour.
-pub fn fold_node(target: &mut NodeHour, place: &BatchPlace<'_>, at: usize) {
+pub fn fold_node(target: &mut NodeHour, place: &BatchPlace, at: usize) {
     target.upto = place.position;
     target.minutes |= place.pieces[at].minutes;
     target.batches += 1;
