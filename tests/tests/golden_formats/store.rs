@@ -228,7 +228,7 @@ fn owner_hour_value() -> OwnerHour {
     let east = vec![("region".to_owned(), "east".to_owned())];
     OwnerHour {
         upto: 258,
-        sets: vec![
+        sets: [
             set(
                 Vec::new(),
                 cell(
@@ -240,12 +240,15 @@ fn owner_hour_value() -> OwnerHour {
                 ),
             ),
             set(east, cell(KIND_MAXIMUM, Meter::MEMORY_CURRENT, 1 << 30, 0, 0)),
-        ],
-        traces: vec![Trace {
+        ]
+        .into_iter()
+        .collect(),
+        traces: std::iter::once(Trace {
             node: sample::node(),
             minutes: 0b110,
-            batches: vec![(sample::SPOOL, 257, 258)],
-        }],
+            batches: std::iter::once((sample::SPOOL, 257, 258)).collect(),
+        })
+        .collect(),
         holes: vec![HoleNote {
             node: sample::node(),
             meter: 0,

@@ -97,7 +97,7 @@ fn a_label_can_not_claim_the_host_and_a_bad_one_is_told() {
         labels: Some((&own, &image)),
     };
     let (owner, warning) = Mapping::default().owner_of(&subject);
-    assert_eq!((owner, warning), (Owner::Claim("host".to_owned()), None));
+    assert_eq!((owner, warning), (Owner::Claim("host".into()), None));
     let own: BTreeMap<_, _> = [("tallyman.tenant".to_owned(), " a".to_owned())].into();
     let subject = Subject {
         labels: Some((&own, &image)),

@@ -87,7 +87,7 @@ impl Tenants {
         let Owner::Claim(name) = owner else { return None };
         self.by_tenant
             .values()
-            .find_map(|d| in_force(d, hour).filter(|t| t.claims.contains(name)))
+            .find_map(|d| in_force(d, hour).filter(|t| t.claims.iter().any(|c| c == name.as_str())))
     }
 
     /// The owners that mean a tenant in an hour.
@@ -100,7 +100,7 @@ impl Tenants {
         claims
             .into_iter()
             .flatten()
-            .map(|c| Owner::Claim(c.clone()))
+            .map(|c| Owner::Claim(c.as_str().into()))
             .collect()
     }
 

@@ -79,7 +79,7 @@ fn stored_hour(
         return Ok(OwnerHour::default());
     };
     let mut value = OwnerHour::decode(&bytes)?;
-    for set in &mut value.sets {
+    for set in value.sets.iter_mut() {
         set.group = shared(groups, &set.group);
     }
     Ok(value)

@@ -9,6 +9,8 @@ use tallyman_common::meter::Meter;
 use tallyman_common::record::State;
 use tallyman_common::time::{Hour, WallMs};
 
+use super::short::Short;
+
 /// Some rows were partial.
 pub const FLAG_PARTIAL: u8 = 1;
 /// Some rows were unmeasured.
@@ -75,7 +77,7 @@ pub struct Trace {
     /// Bit n: minute n is in some batch.
     pub minutes: u64,
     /// Batches by spool, closed ranges in order of arrival.
-    pub batches: Vec<(SpoolId, Seq, Seq)>,
+    pub batches: Short<(SpoolId, Seq, Seq)>,
 }
 
 /// Everything of one owner in one hour.
@@ -84,9 +86,9 @@ pub struct OwnerHour {
     /// Position of the last entry in here.
     pub upto: u64,
     /// Cells, sorted by (group, dims).
-    pub sets: Vec<CellSet>,
+    pub sets: Short<CellSet>,
     /// Nodes, sorted.
-    pub traces: Vec<Trace>,
+    pub traces: Short<Trace>,
     /// Holes, in order of arrival, up to a limit.
     pub holes: Vec<HoleNote>,
     /// Holes beyond the limit.
@@ -154,7 +156,7 @@ impl OwnerHour {
                     Trace {
                         node,
                         minutes: 0,
-                        batches: Vec::new(),
+                        batches: Short::default(),
                     },
                 );
                 at
@@ -317,6 +319,6 @@ mod tests {
         for seq in [5, 6, 7, 9, 10] {
             hour.trace(node, spool, seq, 1);
         }
-        assert_eq!(hour.traces[0].batches, [(spool, 5, 7), (spool, 9, 10)]);
+        assert_eq!(hour.traces[0].batches[..], [(spool, 5, 7), (spool, 9, 10)]);
     }
 }

@@ -6,6 +6,8 @@ pub mod cache;
 pub mod cell;
 /// Adding one batch.
 pub mod fold;
+/// Lists of mostly one item.
+pub mod short;
 
 pub use cache::Rollup;
 pub use cell::{Cell, HoleNote, NodeHour, OwnerHour, Trace};
