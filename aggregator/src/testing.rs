@@ -230,7 +230,7 @@ pub(crate) fn record_of(owner: Owner, row: Row, spool: SpoolId) -> Record {
         rows: vec![row],
     };
     Record {
-        groups: vec![group],
+        groups: vec![group].into(),
         ..Record::new(owner)
     }
 }

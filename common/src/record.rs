@@ -9,6 +9,7 @@ mod layout;
 use std::collections::BTreeMap;
 
 use bincode::{Decode, Encode};
+use smallvec::SmallVec;
 
 use crate::ids::{Owner, Seq, SpoolId};
 use crate::meter::Meter;
@@ -203,8 +204,8 @@ pub struct Inventory {
 pub struct Record {
     /// Whose.
     pub owner: Owner,
-    /// Owner rows: what is billed.
-    pub groups: Vec<Group>,
+    /// Owner rows: what is billed. Mostly one group, which lies in the record itself.
+    pub groups: SmallVec<[Group; 1]>,
     /// Workloads, for the breakdown.
     pub workloads: Vec<WorkloadUse>,
     /// Largest levels.
@@ -220,10 +221,10 @@ pub struct Record {
 impl Record {
     /// A record without rows.
     pub fn new(owner: Owner) -> Self {
-        let (groups, workloads, peaks, holes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (workloads, peaks, holes) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             owner,
-            groups,
+            groups: SmallVec::new(),
             workloads,
             peaks,
             holes,

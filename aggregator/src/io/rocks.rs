@@ -303,6 +303,7 @@ fn table_options(table: Table, cache: &Cache) -> Options {
             blocks.set_block_size(16 << 10);
             options.set_write_buffer_size(128 * MIB);
             options.set_max_write_buffer_number(3);
+            options.set_level_zero_file_num_compaction_trigger(8);
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
         }
         Table::NodeHours => blocks.set_bloom_filter(10.0, false),

@@ -8,6 +8,7 @@ use bincode::de::read::Reader;
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Decode, Encode};
+use smallvec::SmallVec;
 
 use super::{Birth, Cause, Group, Hole, Record, Row, State};
 use crate::codec::{self, CodecError};
@@ -98,7 +99,7 @@ impl<C> Decode<C> for Row {
 
 bincode::impl_borrow_decode!(Row);
 
-#[derive(Encode, Decode)]
+#[derive(Encode, BorrowDecode)]
 struct RawGroup {
     dims: Vec<(String, String)>,
     birth: Birth,
@@ -209,10 +210,18 @@ fn encode_groups(groups: &[Group]) -> Vec<u8> {
     codec::encode(&raw)
 }
 
-fn decode_groups(body: &[u8]) -> Result<Vec<Group>, CodecError> {
-    let raw: Vec<RawGroup> = not_empty("rows", codec::decode("rows", body)?)?;
-    strictly_rising("row groups", raw.iter().map(|g| (&g.dims, g.birth)))?;
-    raw.into_iter().map(decode_group).collect()
+fn decode_groups(body: &[u8]) -> Result<SmallVec<[Group; 1]>, CodecError> {
+    let mut rest = body;
+    let (count, mut groups) = (codec::decode_front::<u64>("rows", &mut rest)?, SmallVec::new());
+    for _ in 0..count {
+        groups.push(decode_group(codec::decode_front("rows", &mut rest)?)?);
+    }
+    codec::at_end("rows", rest)?;
+    strictly_rising("row groups", groups.iter().map(|g: &Group| (&g.dims, g.birth)))?;
+    if groups.is_empty() {
+        return Err(empty_list("rows"));
+    }
+    Ok(groups)
 }
 
 fn decode_group(raw: RawGroup) -> Result<Group, CodecError> {
@@ -270,12 +279,16 @@ fn decode_holes(body: &[u8]) -> Result<Vec<Hole>, CodecError> {
 }
 
 fn not_empty<T>(what: &'static str, items: Vec<T>) -> Result<Vec<T>, CodecError> {
-    let reason = "an empty list is left out";
     if items.is_empty() {
-        Err(CodecError::NotCanonical { what, reason })
+        Err(empty_list(what))
     } else {
         Ok(items)
     }
+}
+
+fn empty_list(what: &'static str) -> CodecError {
+    let reason = "an empty list is left out";
+    CodecError::NotCanonical { what, reason }
 }
 
 pub(crate) fn strictly_rising<K: Ord>(

@@ -81,11 +81,11 @@ impl Maker {
             });
         }
         let mut record = Record::new(self.owners[at].clone());
-        record.groups = vec![Group {
+        record.groups.push(Group {
             dims: Dims::new(),
             birth,
             rows,
-        }];
+        });
         record
     }
 

@@ -97,7 +97,8 @@ pub fn full_record() -> Record {
             },
             rows: vec![row(Meter::DISK_READ_OPS, State::Measured, 0, 1)],
         },
-    ];
+    ]
+    .into();
     record.workloads = vec![WorkloadUse {
         id: "0123abc".to_owned(),
         life: 4_711,

@@ -124,7 +124,7 @@ impl Windows {
         record.holes = share.holes;
         record.inventory = share.inventory.map(Box::new);
         if share.first {
-            record.groups = self.groups(share.owner, birth, window);
+            record.groups = self.groups(share.owner, birth, window).into();
             let entry = self.owners.get_mut(share.owner);
             record.peaks = entry.peak_bytes.take().map_or_else(Vec::new, |level| {
                 vec![Peak {

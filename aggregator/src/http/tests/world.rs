@@ -341,7 +341,7 @@ fn record(owner: Owner, usage: &[(Meter, u128)]) -> Record {
         rows: usage.iter().map(row).collect(),
     };
     Record {
-        groups: vec![group],
+        groups: vec![group].into(),
         ..Record::new(owner)
     }
 }
