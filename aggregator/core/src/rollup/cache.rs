@@ -2,7 +2,7 @@
 //! them now and some later is safe: a restart folds from the floor on and skips what a value contains already.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tallyman_common::codec::{self, CodecError};
@@ -12,6 +12,7 @@ use tallyman_common::time::{Hour, WallMs};
 
 use super::cell::{NodeHour, OwnerHour, node_hour_key, owner_key};
 use super::fold::{BatchPlace, Overflow, fold_node, fold_record};
+use super::owners::ByOwner;
 use crate::limits::{CACHED_HOURS_MAX, FLUSH_AGE_MS, FLUSH_PER_COMMIT_MAX};
 use crate::ports::{Changes, Read, StoreError, Table};
 
@@ -88,8 +89,7 @@ fn stored_hour(
 /// The cells.
 #[derive(Debug, Clone, Default)]
 pub struct Rollup {
-    /// By hash: an ordered map compares names at every step down, each in a place of its own in memory.
-    owners: BTreeMap<Hour, HashMap<Owner, Slot<OwnerHour>>>,
+    owners: BTreeMap<Hour, ByOwner<Slot<OwnerHour>>>,
     nodes: BTreeMap<(Hour, NodeId), Slot<NodeHour>>,
     waiting: VecDeque<Waiting>,
     cached: usize,
@@ -134,9 +134,7 @@ impl Rollup {
                 None => {
                     let value = stored_hour(hour, &record.owner, &mut self.groups, store)?;
                     self.cached += 1;
-                    owners
-                        .entry(record.owner.clone())
-                        .or_insert(Slot { value, dirty: false })
+                    owners.put(record.owner.clone(), Slot { value, dirty: false })
                 }
             };
             if slot.value.upto >= place.position {
@@ -240,9 +238,9 @@ impl Rollup {
             let Some((&oldest, owners)) = self.owners.iter_mut().next() else {
                 break;
             };
-            let before = owners.len();
-            owners.retain(|_, slot| slot.dirty);
-            let kept = owners.len();
+            let before = owners.count();
+            owners.retain(|slot| slot.dirty);
+            let kept = owners.count();
             self.cached -= before - kept;
             if kept > 0 {
                 break;
@@ -261,7 +259,8 @@ impl Rollup {
     pub fn values(&self) -> impl Iterator<Item = (Table, Vec<u8>, Vec<u8>)> {
         let owners = self.owners.iter().flat_map(|(hour, owners)| {
             owners
-                .iter()
+                .all()
+                .into_iter()
                 .map(|(owner, slot)| (Table::Cells, owner_key(*hour, owner), codec::encode(&slot.value)))
         });
         let nodes = self.nodes.iter().map(|((hour, node), slot)| {

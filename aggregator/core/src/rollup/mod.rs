@@ -6,6 +6,8 @@ pub mod cache;
 pub mod cell;
 /// Adding one batch.
 pub mod fold;
+/// Values by owner.
+pub mod owners;
 /// Lists of mostly one item.
 pub mod short;
 
