@@ -10,7 +10,8 @@ use tallyman_common::ids::Digest;
 use crate::config::{Config, DEFAULT_PATH, LogLevel};
 use crate::io::keys::KeyFolder;
 use crate::io::quic::ServerAddress;
-use crate::{certificate, inspect, once, run};
+use crate::resend::Chosen;
+use crate::{certificate, inspect, once, resend, run};
 
 /// How a command ended that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Send batches again that were acknowledged; the aggregator counts none of them twice.
+    Resend {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Only say what would be sent.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// The batches on this host's disk.
     Spool {
         #[command(subcommand)]
@@ -102,6 +111,13 @@ enum Spool {
         #[arg(long)]
         json: bool,
     },
+    /// Copy batches into a file for `tallyman-aggregator import`, for a host with no way out. They stay here.
+    Export {
+        /// The file; it must not exist.
+        file: PathBuf,
+        #[command(flatten)]
+        chosen: Chosen,
+    },
 }
 
 impl Cli {
@@ -124,9 +140,11 @@ impl Cli {
             }
             Command::Once { json, seconds } => once::once(&config, json, seconds),
             Command::Status { json } => inspect::status(&config, json),
+            Command::Resend { chosen, dry_run } => resend::resend(&config, &chosen, dry_run),
             Command::Spool { command } => match command {
                 Spool::List { json } => inspect::list(&config, json),
                 Spool::Verify { json } => inspect::verify(&config, json),
+                Spool::Export { file, chosen } => resend::export(&config, &file, &chosen),
             },
         }
     }
@@ -227,6 +245,9 @@ mod tests {
             "spool list",
             "spool verify --json",
             "check-config",
+            "resend --from 2026-11-01T00:00Z --to 2026-11-02 --dry-run",
+            "resend --seq 1..20",
+            "spool export /tmp/x --seq 7",
         ] {
             assert_eq!(
                 parse(&format!("tallyman-agent {line} --config /x --state-dir /y")),

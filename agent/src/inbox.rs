@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, read, write};
-use tallyman_agent_core::{Description, NetEvent};
+use tallyman_agent_core::{BatchRange, Description, NetEvent};
 use tallyman_common::message::Hello;
 use tokio::sync::oneshot;
 
+use crate::control::Progress;
 use crate::limits::INBOX_MAX;
 
 /// How long a sender waits before it looks for room again.
@@ -31,6 +32,8 @@ pub enum Input {
     Link(LinkState),
     /// How Docker is doing, for `status`; `None`: well.
     Docker(Option<String>),
+    /// A person wants batches sent again; with none, only to know how that goes.
+    Resend(Vec<BatchRange>, oneshot::Sender<Progress>),
     /// The process is asked to end.
     Stop,
 }

@@ -143,7 +143,7 @@ fn verified(folder: &Path) -> Result<Verified> {
 }
 
 /// The spool, if there is one; nothing is made.
-fn open(folder: &Path) -> Result<Option<ReadOnly>> {
+pub(crate) fn open(folder: &Path) -> Result<Option<ReadOnly>> {
     if !folder
         .try_exists()
         .with_context(|| format!("{}", folder.display()))?
@@ -154,7 +154,7 @@ fn open(folder: &Path) -> Result<Option<ReadOnly>> {
 }
 
 /// The spool of another process: changing it would be a mistake.
-struct ReadOnly(FolderDisk);
+pub(crate) struct ReadOnly(FolderDisk);
 
 impl ReadOnly {
     fn refused() -> DiskError {

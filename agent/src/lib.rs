@@ -12,6 +12,8 @@ pub mod certificate;
 pub mod cli;
 /// The operator's configuration.
 pub mod config;
+/// Orders to the running agent.
+pub mod control;
 /// To the sampler.
 pub mod inbox;
 /// `status` and `spool`.
@@ -30,6 +32,8 @@ pub mod notices;
 pub mod once;
 /// From the sampler.
 pub mod outbox;
+/// `resend` and `spool export`.
+pub mod resend;
 /// Opens everything and ends in order.
 pub mod run;
 /// The sampler's loop.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tallyman_agent_core::limits::IN_FLIGHT_MAX;
 
+/// Bytes of one order over the control socket.
+pub const ORDER_BYTES_MAX: u64 = 1 << 20;
 /// Folders of the cgroup tree that are looked at.
 pub const FOLDERS_MAX: usize = 65_536;
 /// How deep the cgroup tree is looked through.

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::advice::Advice;
 use crate::config::{Config, DEFAULT_PATH};
+use crate::control;
 use crate::inbox::{InboxSender, Input, inbox};
 use crate::io::cgroup::CgroupTrees;
 use crate::io::clock::{Clock, NS_PER_S, boot_ns, wall};
@@ -83,10 +84,10 @@ pub fn run(config: &Config) -> Result<()> {
     }
     let (done, network_done) = channel();
     let way = Way::new(server, keys, sender.clone(), from);
-    let socket = config.docker.clone();
+    let (socket, state) = (config.docker.clone(), config.state.clone());
     std::thread::Builder::new()
         .name("network".to_owned())
-        .spawn(move || network(way, socket.as_deref(), sender, &done))
+        .spawn(move || network(way, socket.as_deref(), state, sender, &done))
         .context("no thread for the network")?;
     let is_connected = sampler::run(meter, &inbox, &mut Service::new(&config.state))?;
     // What is still on its way then is sent at the next start.
@@ -175,7 +176,7 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 /// The network's thread: everything that waits.
-fn network(way: Way, docker: Option<&Path>, inbox: InboxSender, done: &Sender<()>) {
+fn network(way: Way, docker: Option<&Path>, state: PathBuf, inbox: InboxSender, done: &Sender<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the kernel gives an epoll descriptor");
     runtime.block_on(async {
@@ -183,6 +184,7 @@ fn network(way: Way, docker: Option<&Path>, inbox: InboxSender, done: &Sender<()
             () = way.run() => {}
             () = stop_on_signal(&inbox) => {}
             () = follow_docker(docker, &inbox) => {}
+            () = control::serve(state, inbox.clone()) => {}
         }
     });
     runtime.shutdown_timeout(Duration::ZERO);

@@ -62,9 +62,14 @@ pub const STOP_WRITER_MAX: Duration = Duration::from_secs(40);
 pub const ADMIN_BYTES_MAX: usize = 4 << 20;
 /// Connections of the admin socket at a time.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Frames of a file that are taken in together, so that they share a commit.
+pub const IMPORT_FRAMES_MAX: usize = 256;
+/// Their bytes together; one frame always fits.
+pub const IMPORT_BYTES_MAX: u64 = 16 << 20;
 /// Tokens made by one order at most.
 pub const NODE_TOKENS_MAX: u32 = 10_000;
 
 const _: () = assert!(MESSAGE_BYTES_MAX < RECEIVING_BYTES_MAX && MESSAGE_BYTES_MAX < WAITING_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX < CONNECTION_WINDOW as usize);
+const _: () = assert!((MESSAGE_BYTES_MAX as u64) < IMPORT_BYTES_MAX / 2);
 const _: () = assert!(HELLO_BYTES_MAX < ENROL_BYTES_MAX && (ENROL_BYTES_MAX as u32) < STRANGER_WINDOW);

@@ -6,6 +6,8 @@
 // Declared in reading order, a comment each, so that the order is kept.
 /// Canonical bytes: one encoding per value, bounded.
 pub mod codec;
+/// Signed frames in a file.
+pub mod export;
 /// Identities: nodes, spools, boots, owners, digests.
 pub mod ids;
 /// What agent and aggregator say to each other.

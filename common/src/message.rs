@@ -68,6 +68,8 @@ pub struct Ack {
     pub seq: Seq,
     /// All batches up to this one are durable.
     pub upto: Seq,
+    /// The batch was there before: sending it again changed nothing.
+    pub known: bool,
 }
 
 /// What the agent does with a batch that was not taken.
@@ -273,6 +275,7 @@ mod tests {
             spool: SpoolId([1; 16]),
             seq: 7,
             upto: 5,
+            known: false,
         });
         let batch = Message::Batch(vec![1, 2, 3]);
         let bytes = [ack.encode(), batch.encode()].concat();

@@ -22,6 +22,9 @@ mod store;
 // The agent's segments and checkpoints.
 #[path = "golden_formats/spool.rs"]
 mod spool;
+// Frames on foot.
+#[path = "golden_formats/export.rs"]
+mod export;
 // Tables of numbers in the documents.
 #[path = "golden_formats/numbers.rs"]
 mod numbers;
@@ -29,7 +32,14 @@ mod numbers;
 /// A file that no test writes would be a format that nothing holds.
 #[test]
 fn no_golden_file_is_left_over() {
-    let known: Vec<&str> = [wire::FILES, messages::FILES, store::FILES, spool::FILES].concat();
+    let known: Vec<&str> = [
+        wire::FILES,
+        messages::FILES,
+        store::FILES,
+        spool::FILES,
+        export::FILES,
+    ]
+    .concat();
     for entry in std::fs::read_dir(layout::folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(known.contains(&name.as_str()), "no test reads {name}");

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use tallyman_common::ids::{BootId, NodeId, Nonce, Seq, SpoolId};
 use tallyman_common::message::{Ack, Live, Nack, Welcome};
 use tallyman_common::record::Inventory;
@@ -238,8 +239,21 @@ pub enum Event {
     MappingChanged(Mapping),
     /// Disks or uplinks came or went.
     HardwareChanged(Hardware),
+    /// A person wants batches sent again that were acknowledged; the aggregator counts none of them twice.
+    Resend(Vec<BatchRange>),
     /// The process ends in order.
     Stop,
+}
+
+/// Batches of one spool, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRange {
+    /// In which spool.
+    pub spool: SpoolId,
+    /// First batch.
+    pub first: Seq,
+    /// Last batch.
+    pub last: Seq,
 }
 
 /// A batch to be sent on a stream of its own.

@@ -35,11 +35,12 @@ mod testing;
 
 pub use agent::{Agent, OpenError};
 pub use event::{
-    AgentConfig, ClosedWindow, Description, Effects, Event, Fresh, Hardware, Identity, NetEvent, NetworkSeen,
-    Now, Outgoing, ReadFault, Slot, SourceKind, Sweep, Tree, Trees, WorkloadSeen,
+    AgentConfig, BatchRange, ClosedWindow, Description, Effects, Event, Fresh, Hardware, Identity, NetEvent,
+    NetworkSeen, Now, Outgoing, ReadFault, Slot, SourceKind, Sweep, Tree, Trees, WorkloadSeen,
 };
 pub use mapping::Mapping;
 pub use notice::{Level, Notice};
 pub use ports::{Disk, DiskError, Durable, Listed};
+pub use ship::Resend;
 pub use sources::FileKind;
 pub use status::Status;

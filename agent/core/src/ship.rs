@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::NS_PER_MS;
 use crate::limits::{ANSWER_MS_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, RETRY_FIRST_MS, RETRY_LAST_MS};
 use crate::spool::FrameKey;
@@ -22,6 +24,23 @@ struct Waiting {
     wait_ms: u64,
 }
 
+/// How a resend by hand goes, in batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Resend {
+    /// Asked for since it began.
+    pub asked: u64,
+    /// Not answered yet.
+    pub left: u64,
+    /// The aggregator did not have them.
+    pub new: u64,
+    /// It had them: nothing changed.
+    pub known: u64,
+    /// Wait there for an operator's decision.
+    pub held: u64,
+    /// Made room for others on this host before they could be sent.
+    pub gone: u64,
+}
+
 /// The sender's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ship {
@@ -29,6 +48,9 @@ pub struct Ship {
     on_the_way: BTreeMap<FrameKey, OnTheWay>,
     waiting: BTreeMap<FrameKey, Waiting>,
     held: BTreeSet<FrameKey>,
+    /// Acknowledged batches that a person wants sent again, behind all that were not acknowledged yet.
+    again: BTreeSet<FrameKey>,
+    resend: Resend,
     oldest_is_next: bool,
     live_at_ns: Option<u64>,
 }
@@ -38,8 +60,48 @@ impl Ship {
     pub fn connected(&mut self) {
         *self = Self {
             connected: true,
+            again: std::mem::take(&mut self.again),
+            resend: self.resend,
             ..Self::default()
         };
+    }
+
+    /// Sends batches again that were acknowledged. Those that were asked for before and have no answer yet stay.
+    pub fn resend(&mut self, keys: impl IntoIterator<Item = FrameKey>) {
+        if self.again.is_empty() {
+            self.resend = Resend::default();
+        }
+        for key in keys {
+            self.resend.asked += u64::from(self.again.insert(key));
+        }
+    }
+
+    /// How the resend goes.
+    pub fn resent(&self) -> Resend {
+        let left = self.again.len() as u64;
+        Resend { left, ..self.resend }
+    }
+
+    /// A batch is durable there.
+    pub fn acked(&mut self, key: FrameKey, known: bool) {
+        self.on_the_way.remove(&key);
+        self.waiting.remove(&key);
+        self.held.remove(&key);
+        if self.again.remove(&key) {
+            let counted = if known {
+                &mut self.resend.known
+            } else {
+                &mut self.resend.new
+            };
+            *counted += 1;
+        }
+    }
+
+    /// A batch is no longer on this host.
+    pub fn gone(&mut self, key: FrameKey) {
+        self.on_the_way.remove(&key);
+        self.held.insert(key);
+        self.resend.gone += u64::from(self.again.remove(&key));
     }
 
     /// The session is gone. What is held stays so until the next one.
@@ -61,8 +123,10 @@ impl Ship {
 
     /// Acknowledged batches are no longer on the way.
     pub fn forget_acked(&mut self, unacked: &BTreeSet<FrameKey>) {
-        self.on_the_way.retain(|key, _| unacked.contains(key));
-        self.waiting.retain(|key, _| unacked.contains(key));
+        let again = &self.again;
+        let is_wanted = |key: &FrameKey| unacked.contains(key) || again.contains(key);
+        self.on_the_way.retain(|key, _| is_wanted(key));
+        self.waiting.retain(|key, _| is_wanted(key));
         self.held.retain(|key| unacked.contains(key));
     }
 
@@ -80,6 +144,7 @@ impl Ship {
         self.on_the_way.remove(&key);
         self.waiting.remove(&key);
         self.held.insert(key);
+        self.resend.held += u64::from(self.again.remove(&key));
     }
 
     /// The next batch to send, if there is one and room for it.
@@ -101,7 +166,7 @@ impl Ship {
         } else {
             unacked.iter().rev().find(may_go)
         };
-        let next = next.copied();
+        let next = next.or_else(|| self.again.iter().find(may_go)).copied();
         self.oldest_is_next = !self.oldest_is_next;
         next
     }

@@ -1,6 +1,8 @@
 //! What the agent says of itself: for `status`, health checks and the service manager's status line.
 
 use serde::Serialize;
+
+use crate::ship::Resend;
 use tallyman_common::ids::{NodeId, Seq, SpoolId};
 use tallyman_common::time::{WallMs, Window};
 
@@ -33,6 +35,8 @@ pub struct Status {
     pub oldest_unacked: Option<WallMs>,
     /// Batches that wait for an operator at the aggregator.
     pub held_batches: u64,
+    /// The resend by hand, if one was asked for since this process began.
+    pub resend: Resend,
     /// True while a session stands.
     pub connected: bool,
     /// Minutes of a window now; more than 1 near the spool's limit.

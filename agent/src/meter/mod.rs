@@ -17,6 +17,7 @@ use tallyman_agent_core::{
 };
 
 use crate::advice::Advice;
+use crate::control::Progress;
 use crate::inbox::{Input, LinkState};
 use crate::io::cgroup::CgroupTrees;
 use crate::io::clock::{Clock, boot_ns};
@@ -202,6 +203,15 @@ impl Meter {
             }
             Input::Link(state) => self.link = Some(state),
             Input::Docker(fault) => self.docker_fault = fault,
+            Input::Resend(ranges, answer) => {
+                if !ranges.is_empty() {
+                    self.step(Event::Resend(ranges));
+                }
+                let status = self.agent.status();
+                let (resend, connected) = (status.resend, status.connected);
+                // Whoever asked may be gone.
+                let _ = answer.send(Progress { resend, connected });
+            }
             Input::Stop => return Flow::Stop,
         }
         Flow::On

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 use tallyman_aggregator_core::aggregator::{Aggregator, Answer as CoreAnswer, Event};
+use tallyman_aggregator_core::ingest::check;
 use tallyman_aggregator_core::registry::Command;
 
 use super::bill::Bill;
+use super::import::{BatchName, Taken};
 use super::lists::{List, list};
 use crate::config::Config;
 use crate::handle::with_books;
@@ -108,6 +110,21 @@ impl Desk {
         }
     }
 
+    /// Takes in frames of a file; what became of each, in order.
+    pub fn import(&mut self, frames: Vec<Vec<u8>>) -> anyhow::Result<Vec<Taken>> {
+        match self {
+            Self::Running(stream) => {
+                let lengths = frames.iter().map(|f| u32::try_from(f.len()));
+                let order = Order::Import(lengths.collect::<Result<_, _>>()?);
+                match ask_with(stream, &order, &frames.concat())? {
+                    Answer::Imported(taken) => Ok(taken),
+                    other => Err(unexpected(other)),
+                }
+            }
+            Self::Stopped(stopped) => stopped.import(frames),
+        }
+    }
+
     /// A copy of the store in `path`, with every cell written.
     pub fn checkpoint(&mut self, path: &Path) -> anyhow::Result<()> {
         match self {
@@ -121,10 +138,16 @@ impl Desk {
 }
 
 fn ask(stream: &mut BufReader<UnixStream>, order: &Order) -> anyhow::Result<Answer> {
+    ask_with(stream, order, &[])
+}
+
+/// An order, and bytes that belong to it behind its line.
+fn ask_with(stream: &mut BufReader<UnixStream>, order: &Order, behind: &[u8]) -> anyhow::Result<Answer> {
     let mut line = serde_json::to_string(order)?;
     line.push('\n');
     let lost = "the running aggregator went away: look at its log, and at whether the change was made";
     stream.get_mut().write_all(line.as_bytes()).context(lost)?;
+    stream.get_mut().write_all(behind).context(lost)?;
     let mut answer = String::new();
     if stream.read_line(&mut answer).context(lost)? == 0 {
         bail!(lost);
@@ -162,6 +185,30 @@ impl Stopped {
             Some((_, CoreAnswer::Rejected(rejected))) => Err(rejected.into()),
             other => unreachable!("a command is applied or rejected, not {other:?}"),
         }
+    }
+
+    /// Takes in frames in one commit.
+    fn import(&mut self, frames: Vec<Vec<u8>>) -> anyhow::Result<Vec<Taken>> {
+        let now = clock::now();
+        let mut taken = Vec::with_capacity(frames.len());
+        for frame in frames {
+            let name = BatchName::of(&frame);
+            match check(frame, None, self.aggregator.registry()) {
+                Ok(checked) => {
+                    let event = Event::Batch(taken.len() as u64, Box::new(checked));
+                    self.aggregator.step(now, event, &self.store)?;
+                    // Its answer comes with the commit.
+                    taken.push(Taken::refused(name, String::new()));
+                }
+                Err(refusal) => taken.push(Taken::refused(name, refusal.text)),
+            }
+        }
+        let answers = self.aggregator.commit(now, true, &mut self.store)?;
+        for (ticket, answer) in answers.into_inner() {
+            let place = &mut taken[usize::try_from(ticket)?];
+            *place = Taken::of(place.name, answer);
+        }
+        Ok(taken)
     }
 
     /// A list, as an array of objects.

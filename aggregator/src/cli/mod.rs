@@ -8,6 +8,8 @@ pub mod bill;
 mod commerce;
 /// The running program or the store.
 pub mod desk;
+/// Batches from files.
+pub mod import;
 /// New folders.
 mod init;
 /// Lists.
@@ -68,6 +70,8 @@ enum Order {
     /// Batches that wait for a decision.
     #[command(subcommand)]
     Quarantine(commerce::QuarantineOrder),
+    /// Take in files that `tallyman-agent spool export` wrote; nothing is counted twice.
+    Import(import::Import),
     /// Fold the log again and compare.
     Recompute(recompute::Recompute),
 }
@@ -134,6 +138,7 @@ impl Cli {
             Order::Bill(bill) => bill.run(&place.load()?, as_json),
             Order::Rate(rate) => rate.run(),
             Order::Quarantine(order) => order.run(&place.load()?, as_json),
+            Order::Import(order) => order.run(&place.load()?, as_json),
             Order::Recompute(order) => order.run(&place.load()?, as_json),
         }
     }

@@ -10,15 +10,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tallyman_aggregator_core::ingest::check;
 use tallyman_aggregator_core::registry::Command;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use crate::cli::bill::Bill;
+use crate::cli::import::{BatchName, Taken};
 use crate::cli::lists::{List, list};
 use crate::handle::{CommandError, Handle};
-use crate::limits::{ADMIN_BYTES_MAX, ADMIN_CONNECTIONS_MAX};
+use crate::limits::{ADMIN_BYTES_MAX, ADMIN_CONNECTIONS_MAX, IMPORT_BYTES_MAX, IMPORT_FRAMES_MAX};
 
 /// Source of decisions that come from the command line.
 pub const SOURCE: &str = "cli";
@@ -35,6 +37,8 @@ pub enum Order {
     Bill(Bill),
     /// Write everything and copy the store into a folder.
     Checkpoint(PathBuf),
+    /// Take in frames of a file; they follow the line, each as long as is said here.
+    Import(Vec<u32>),
 }
 
 /// The answer to an order.
@@ -43,6 +47,8 @@ pub enum Order {
 pub enum Answer {
     /// The change's position.
     Applied(u64),
+    /// What became of each frame, in order.
+    Imported(Vec<Taken>),
     /// The list.
     Listed(Value),
     /// Done.
@@ -104,6 +110,7 @@ async fn converse(handle: &Handle, stream: UnixStream) -> io::Result<()> {
     let mut line = String::new();
     while lines.read_line(&mut line).await? > 0 {
         let answer = match serde_json::from_str(&line) {
+            Ok(Order::Import(lengths)) => import(handle, &lengths, &mut lines).await?,
             Ok(order) => obey(handle, &actor, order).await,
             Err(error) => Answer::Failed(format!(
                 "the running aggregator does not understand this order ({error}): are both of one version?"
@@ -116,6 +123,44 @@ async fn converse(handle: &Handle, stream: UnixStream) -> io::Result<()> {
         lines.get_mut().set_limit(ADMIN_BYTES_MAX as u64);
     }
     Ok(())
+}
+
+/// Reads the frames behind the line and takes them in together, so that they share a commit.
+async fn import<R: AsyncRead + Unpin>(
+    handle: &Handle,
+    lengths: &[u32],
+    from: &mut BufReader<Take<R>>,
+) -> io::Result<Answer> {
+    let bytes = lengths.iter().map(|len| u64::from(*len)).sum::<u64>();
+    if lengths.len() > IMPORT_FRAMES_MAX || bytes > IMPORT_BYTES_MAX {
+        return Ok(Answer::Failed(format!(
+            "{} frames of {bytes} bytes at a time are too many",
+            lengths.len()
+        )));
+    }
+    from.get_mut().set_limit(bytes);
+    let mut taken = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let mut frame = vec![0; *length as usize];
+        from.read_exact(&mut frame).await?;
+        taken.push(tokio::spawn(take_in(handle.clone(), frame)));
+    }
+    let mut fates = Vec::with_capacity(taken.len());
+    for task in taken {
+        fates.push(task.await.map_err(io::Error::other)?);
+    }
+    Ok(Answer::Imported(fates))
+}
+
+async fn take_in(handle: Handle, frame: Vec<u8>) -> Taken {
+    let name = BatchName::of(&frame);
+    match check(frame, None, &handle.registry()) {
+        Err(refusal) => Taken::refused(name, refusal.text),
+        Ok(checked) => match handle.batch(Box::new(checked)).await {
+            Ok(answer) => Taken::of(name, answer),
+            Err(error) => Taken::refused(name, error.to_string()),
+        },
+    }
 }
 
 async fn obey(handle: &Handle, actor: &str, order: Order) -> Answer {
@@ -139,6 +184,7 @@ async fn obey(handle: &Handle, actor: &str, order: Order) -> Answer {
             Ok(()) => Answer::Done,
             Err(error) => Answer::Failed(error.to_string()),
         },
+        Order::Import(_) => unreachable!("its frames are read where the line was"),
     }
 }
 

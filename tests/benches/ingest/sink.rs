@@ -143,6 +143,7 @@ async fn receive(mut send: SendStream, mut recv: RecvStream) {
             spool: SpoolId::default(),
             seq,
             upto: seq,
+            known: false,
         });
         if !say(&mut send, &ack).await {
             return;

@@ -115,11 +115,13 @@ fn ack() {
         spool: sample::SPOOL,
         seq: 258,
         upto: 200,
+        known: true,
     });
     let body = Layout::new()
         .raw("spool", &sample::SPOOL.0)
         .u64("seq", 258)
-        .u64("upto", 200);
+        .u64("upto", 200)
+        .u8("known", 1);
     check(
         "message-ack-v1.hex",
         "Ack: durable at the aggregator.",
@@ -293,6 +295,7 @@ fn unknown_kind() {
         spool: sample::SPOOL,
         seq: 1,
         upto: 1,
+        known: false,
     });
     let both = [kept, ack.encode()].concat();
     let mut rest = &both[..];

@@ -19,7 +19,7 @@ const AGENT: Stages = &[
     ("limits", &[]),
     ("notice", &[]),
     ("ports", &[]),
-    ("status", &[]),
+    ("status", &["ship"]),
     ("event", &["sources", "mapping", "notice"]),
     (
         "checkpoint",

@@ -97,6 +97,7 @@ impl Agent {
             Event::HardwareChanged(hardware) => self.windows.change_hardware(hardware),
             Event::SweepDone => self.sweep_done(&mut effects, disk),
             Event::Net(event) => self.hear(event, &mut effects, disk),
+            Event::Resend(ranges) => self.resend(&ranges),
             Event::Stop => self.stop(&mut effects, disk),
         }
         self.send(&mut effects, disk);
@@ -175,6 +176,7 @@ impl Agent {
             unacked: self.spool.unacked().len() as u64,
             oldest_unacked: self.spool.oldest_unacked(),
             held_batches: self.ship.held_count(),
+            resend: self.ship.resent(),
             connected: self.ship.is_connected(),
             window_minutes: self.spool.window_minutes(),
             close_fault: self.close_fault.clone(),

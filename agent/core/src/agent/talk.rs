@@ -4,7 +4,7 @@ use tallyman_common::ids::SpoolId;
 use tallyman_common::message::{Nack, Verdict, Welcome};
 
 use super::Agent;
-use crate::event::{Effects, NetEvent, Outgoing};
+use crate::event::{BatchRange, Effects, NetEvent, Outgoing};
 use crate::notice::Notice;
 use crate::ports::Disk;
 use crate::spool::{FrameKey, ReadBack};
@@ -22,6 +22,9 @@ impl Agent {
             NetEvent::Disconnected => self.ship.disconnected(),
             NetEvent::Ack(ack) => {
                 self.spool.ack(ack.spool, ack.seq, ack.upto);
+                if let Some(key) = self.spool.key(ack.spool, ack.seq) {
+                    self.ship.acked(key, ack.known);
+                }
                 self.ship.forget_acked(self.spool.unacked());
             }
             NetEvent::Nack(nack) => self.not_taken(&nack),
@@ -76,6 +79,16 @@ impl Agent {
         }
     }
 
+    /// Sends batches again, whether acknowledged or not: those of `ranges` that are still here.
+    pub(super) fn resend(&mut self, ranges: &[BatchRange]) {
+        let keys: Vec<FrameKey> = ranges
+            .iter()
+            .flat_map(|r| self.spool.held_in(r.spool, &(r.first..=r.last)))
+            .collect();
+        let acked = keys.into_iter().filter(|key| !self.spool.unacked().contains(key));
+        self.ship.resend(acked.collect::<Vec<_>>());
+    }
+
     /// Fills the room on the way with batches.
     pub(super) fn send(&mut self, effects: &mut Effects, disk: &mut dyn Disk) {
         let now_ns = self.now.boot_ns;
@@ -122,7 +135,7 @@ impl Agent {
                 self.ship.forget_acked(self.spool.unacked());
             }
             // It was acknowledged and deleted between two looks; there is nothing to send.
-            ReadBack::Unknown => self.ship.hold(key),
+            ReadBack::Unknown => self.ship.gone(key),
         }
     }
 }

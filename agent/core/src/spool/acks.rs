@@ -1,6 +1,7 @@
 //! What the aggregator has: frames leave the list of those to be sent only by its own word (I3, I4).
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use tallyman_common::ids::{Seq, SpoolId};
 
@@ -28,6 +29,19 @@ impl Spool {
     pub fn was_acked(&self, spool: SpoolId, seq: Seq) -> bool {
         self.key(spool, seq)
             .is_none_or(|key| !self.unacked.contains(&key))
+    }
+
+    /// Frames of a range that are still here, acknowledged or not.
+    pub fn held_in(&self, spool: SpoolId, seqs: &RangeInclusive<Seq>) -> Vec<FrameKey> {
+        let of_spool = self.segments.iter().filter(|s| s.name.spool == spool);
+        let keys = of_spool.flat_map(|s| {
+            let wanted = s.places.iter().filter(|p| seqs.contains(&p.seq));
+            wanted.map(|p| FrameKey {
+                age: s.age,
+                seq: p.seq,
+            })
+        });
+        keys.collect()
     }
 
     /// All frames of the open spool up to this one were acknowledged.

@@ -2,6 +2,7 @@
 
 use tallyman_common::ids::{Digest, Seq, SpoolId};
 use tallyman_common::time::Window;
+use tallyman_common::wire::Frame;
 
 use super::scan::{Tail, scan};
 use super::segment::Name;
@@ -16,6 +17,8 @@ pub struct ListedFrame {
     pub spool: SpoolId,
     /// Its position.
     pub seq: Seq,
+    /// Where in the file it begins.
+    pub at: u64,
     /// Bytes of the frame.
     pub bytes: u64,
     /// Digest of its header.
@@ -52,6 +55,7 @@ pub fn list(disk: &mut dyn Disk) -> Result<Vec<ListedFrame>, DiskError> {
             segment: file.clone(),
             spool: name.spool,
             seq: found.seq,
+            at: found.frame_at() as u64,
             bytes: found.len as u64,
             digest: found.digest,
             window: found.header.window(),
@@ -59,6 +63,14 @@ pub fn list(disk: &mut dyn Disk) -> Result<Vec<ListedFrame>, DiskError> {
         }));
     }
     Ok(frames)
+}
+
+/// The bytes of a listed frame; `None` when it is gone or no longer what was listed.
+pub fn frame_of(listed: &ListedFrame, disk: &mut dyn Disk) -> Option<Vec<u8>> {
+    let len = usize::try_from(listed.bytes).ok()?;
+    let bytes = disk.read_at(&listed.segment, listed.at, len).ok()?;
+    let is_it = Frame::parse(&bytes).is_ok_and(|frame| frame.digest() == listed.digest);
+    is_it.then_some(bytes)
 }
 
 /// Reads everything and says what is damaged or missing. Changes nothing.

@@ -28,7 +28,7 @@ mod segment;
 mod tests;
 
 pub use crc::crc32c;
-pub use inspect::{ListedFrame, Verified, list, verify};
+pub use inspect::{ListedFrame, Verified, frame_of, list, verify};
 pub use open::{LastFrame, Lost, OpenedSpool, SpoolError};
 use segment::{Entry, HEAD_BYTES, Name};
 

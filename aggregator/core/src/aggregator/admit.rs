@@ -87,13 +87,13 @@ impl Aggregator {
     fn answer_again(&mut self, header: &Header, same: &Kept) -> Result<Answer, FoldError> {
         self.counters.duplicates += 1;
         Ok(match same.fate()? {
-            Fate::Counted => self.ack(header),
-            Fate::Held(_) if self.registry.held.contains_key(&same.position) => self.ack(header),
+            Fate::Counted => self.ack(header, true),
+            Fate::Held(_) if self.registry.held.contains_key(&same.position) => self.ack(header, true),
             Fate::Held(reason) => nack(header, reason, &format!("held at position {}", same.position)),
         })
     }
 
-    fn ack(&self, header: &Header) -> Answer {
+    fn ack(&self, header: &Header, known: bool) -> Answer {
         let marks = self.marks.node(header.node);
         let upto = marks
             .and_then(|m| m.find(header.spool, header.partition))
@@ -102,6 +102,7 @@ impl Aggregator {
             spool: header.spool,
             seq: header.seq,
             upto,
+            known,
         })
     }
 
@@ -115,7 +116,7 @@ impl Aggregator {
         self.acknowledge(&checked.header, now);
         self.counters.counted += 1;
         self.counters.records += records.len() as u64;
-        Ok(self.ack(&checked.header))
+        Ok(self.ack(&checked.header, false))
     }
 
     pub(super) fn acknowledge(&mut self, header: &Header, now: WallMs) {

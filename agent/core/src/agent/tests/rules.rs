@@ -402,7 +402,14 @@ fn batches_are_sent_until_acknowledged_oldest_and_newest_in_turn() {
     let seqs: Vec<u64> = effects.send.iter().map(|out| out.seq).collect();
     assert_eq!(seqs, [20, 1, 19, 2, 18, 3, 17, 4]);
     let spool = effects.send[0].spool;
-    let ack = |seq, upto| Event::Net(NetEvent::Ack(tallyman_common::message::Ack { spool, seq, upto }));
+    let ack = |seq, upto| {
+        Event::Net(NetEvent::Ack(tallyman_common::message::Ack {
+            spool,
+            seq,
+            upto,
+            known: false,
+        }))
+    };
     assert_eq!(world.step(ack(20, 0)).send.len(), 1);
     assert_eq!(world.step(ack(1, 4)).send.len(), 4);
     let nack = tallyman_common::message::Nack {
@@ -518,4 +525,49 @@ fn a_series_idle_for_a_day_is_retired_and_comes_back_under_a_new_birth() {
         .map(|(b, _, _)| *b)
         .collect();
     assert_eq!((births.len(), cpu(&books, "a")), (2, 120_000));
+}
+
+#[test]
+fn a_resend_goes_behind_live_batches_and_says_what_was_known() {
+    let mut world = running();
+    world.add(container(1, Some("a")));
+    world.run(20 * MINUTE, burn);
+    let books = Books::read(&mut world.disk);
+    let (spool, last) = (books.headers[0].spool, books.headers[19].digest().0);
+    assert!(
+        welcome(&mut world, 20, last).send.is_empty(),
+        "the aggregator has all"
+    );
+    let range = |first, end| crate::event::BatchRange {
+        spool,
+        first,
+        last: end,
+    };
+    let effects = world.step(Event::Resend(vec![range(3, 5), range(19, 40)]));
+    let seqs: Vec<u64> = effects.send.iter().map(|out| out.seq).collect();
+    assert_eq!(seqs, [3, 4, 5, 19, 20]);
+    let ack = |seq, known| {
+        let upto = 20;
+        Event::Net(NetEvent::Ack(tallyman_common::message::Ack {
+            spool,
+            seq,
+            upto,
+            known,
+        }))
+    };
+    let again = world.step(ack(3, true)).send.len() + world.step(ack(4, false)).send.len();
+    assert_eq!(again, 0, "an answer to one sends no other twice");
+    let resend = world.agent.as_ref().unwrap().status().resend;
+    assert_eq!(
+        (resend.asked, resend.left, resend.known, resend.new),
+        (5, 3, 1, 1)
+    );
+    // What was asked for outlives the connection.
+    world.step(Event::Net(NetEvent::Disconnected));
+    let seqs: Vec<u64> = welcome(&mut world, 20, last)
+        .send
+        .iter()
+        .map(|out| out.seq)
+        .collect();
+    assert_eq!(seqs, [5, 19, 20]);
 }

@@ -118,7 +118,12 @@ fn exchange(world: &mut World, store: &mut Store, dice: &mut Dice, honest: bool)
             store.take(&out);
             if fate > 2 {
                 let upto = store.watermark(spool);
-                world.step(Event::Net(NetEvent::Ack(Ack { spool, seq, upto })));
+                world.step(Event::Net(NetEvent::Ack(Ack {
+                    spool,
+                    seq,
+                    upto,
+                    known: false,
+                })));
             }
         }
     }
