@@ -24,6 +24,8 @@ const DEFAULT_INTERVAL_S: u64 = 2;
 const DEFAULT_SPOOL_MIB: u64 = 1_024;
 const DEFAULT_KEEP_DAYS: u64 = 35;
 const MIB: u64 = 1 << 20;
+const DEFAULT_BACKLOG_KIB: u64 = 1_024;
+const BACKLOG_KIB_MAX: u64 = 1 << 20;
 const DAY_MS: u64 = 24 * 3_600_000;
 const SPOOL_MIB_MAX: u64 = 1 << 20;
 const KEEP_DAYS_MAX: u64 = 3_650;
@@ -93,6 +95,8 @@ pub struct Config {
     pub spool_limit_mib: u64,
     /// How long acknowledged batches are kept, days.
     pub keep_acked_days: u64,
+    /// KiB a second of batches behind the newest.
+    pub backlog_kib_per_s: u64,
     /// Whether the machine as a whole is metered.
     pub host: bool,
     /// How much is logged.
@@ -113,6 +117,7 @@ struct Raw {
     interval_seconds: Option<Spanned<u64>>,
     spool_limit_mib: Option<Spanned<u64>>,
     keep_acked_days: Option<Spanned<u64>>,
+    backlog_kib_per_second: Option<Spanned<u64>>,
     host: Option<bool>,
     log: LogLevel,
     owner_label: Option<String>,
@@ -209,6 +214,12 @@ impl Config {
                 0..=KEEP_DAYS_MAX,
                 DEFAULT_KEEP_DAYS,
             )?,
+            backlog_kib_per_s: check.bounds(
+                &raw.backlog_kib_per_second,
+                "backlog_kib_per_second",
+                16..=BACKLOG_KIB_MAX,
+                DEFAULT_BACKLOG_KIB,
+            )?,
             host: raw.host.unwrap_or(true),
             log: raw.log,
             docker: raw.docker.enabled.then(|| raw.docker.socket.clone()),
@@ -239,6 +250,11 @@ impl Config {
     /// How long acknowledged batches are kept, milliseconds.
     pub fn retention_ms(&self) -> u64 {
         self.keep_acked_days * DAY_MS
+    }
+
+    /// Bytes a second of a backlog.
+    pub fn backlog_bytes_per_s(&self) -> u64 {
+        self.backlog_kib_per_s << 10
     }
 
     /// The spool's folder.
@@ -353,6 +369,7 @@ impl fmt::Display for Config {
         writeln!(f, "interval_seconds  {} s", self.interval_s)?;
         writeln!(f, "spool_limit_mib   {} MiB", self.spool_limit_mib)?;
         writeln!(f, "keep_acked_days   {} days", self.keep_acked_days)?;
+        writeln!(f, "backlog           {} KiB a second", self.backlog_kib_per_s)?;
         writeln!(f, "log               {:?}", self.log)?;
         writeln!(
             f,

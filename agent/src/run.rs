@@ -151,6 +151,7 @@ fn core_config(config: &Config, hardware: tallyman_agent_core::Hardware) -> Agen
         clock_ticks_per_s: rustix::param::clock_ticks_per_second(),
         spool_bytes_max: config.spool_bytes_max(),
         retention_ms: config.retention_ms(),
+        backlog_bytes_per_s: config.backlog_bytes_per_s(),
     }
 }
 

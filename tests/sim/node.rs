@@ -327,6 +327,7 @@ fn config() -> AgentConfig {
         clock_ticks_per_s: 100,
         spool_bytes_max: 64 << 20,
         retention_ms: 10 * MINUTE_MS,
+        backlog_bytes_per_s: 1 << 20,
     }
 }
 

@@ -17,6 +17,8 @@ use crate::sources::io::Device;
 
 /// Nanoseconds in a millisecond.
 pub const NS_PER_MS: u64 = 1_000_000;
+/// Nanoseconds in a second.
+pub const NS_PER_S: u64 = 1_000_000_000;
 
 /// The clocks, read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub struct AgentConfig {
     pub spool_bytes_max: u64,
     /// How long acknowledged frames are kept for a resend, milliseconds of wall time.
     pub retention_ms: u64,
+    /// Bytes a second of batches that are sent behind the newest: a backlog, or a resend by hand.
+    pub backlog_bytes_per_s: u64,
 }
 
 /// Which rows of a file count. Rows of others are followed but not counted, so that a change of the list takes

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::NS_PER_MS;
+use crate::event::{NS_PER_MS, NS_PER_S};
 use crate::limits::{ANSWER_MS_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, RETRY_FIRST_MS, RETRY_LAST_MS};
 use crate::spool::FrameKey;
 
@@ -52,7 +52,20 @@ pub struct Ship {
     again: BTreeSet<FrameKey>,
     resend: Resend,
     oldest_is_next: bool,
+    /// When the backlog's allowance for what was sent is used up, nanoseconds of boot time.
+    paid_until_ns: u64,
     live_at_ns: Option<u64>,
+}
+
+/// How fast batches behind the newest may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The newest batch, which draws on nobody's allowance.
+    pub newest: Option<FrameKey>,
+    /// Bytes a second.
+    pub bytes_per_s: u64,
+    /// How far it may be ahead of that, nanoseconds: it is asked no oftener than once a sweep.
+    pub ahead_ns: u64,
 }
 
 impl Ship {
@@ -62,6 +75,7 @@ impl Ship {
             connected: true,
             again: std::mem::take(&mut self.again),
             resend: self.resend,
+            paid_until_ns: self.paid_until_ns,
             ..Self::default()
         };
     }
@@ -148,13 +162,20 @@ impl Ship {
     }
 
     /// The next batch to send, if there is one and room for it.
-    pub fn next_batch(&mut self, unacked: &BTreeSet<FrameKey>, now_ns: u64) -> Option<FrameKey> {
+    ///
+    /// The newest always may; the others keep to the pace, so that a thousand hosts that come back at once leave the
+    /// network and the aggregator room for what is live.
+    pub fn next_batch(&mut self, unacked: &BTreeSet<FrameKey>, now_ns: u64, pace: Pace) -> Option<FrameKey> {
         let bytes: usize = self.on_the_way.values().map(|batch| batch.bytes).sum();
         let is_full = self.on_the_way.len() >= IN_FLIGHT_MAX || bytes >= IN_FLIGHT_BYTES_MAX;
         if !self.connected || is_full {
             return None;
         }
+        let is_paced = self.paid_until_ns > now_ns + pace.ahead_ns;
         let may_go = |key: &&FrameKey| {
+            if is_paced && Some(**key) != pace.newest {
+                return false;
+            }
             let waits = self
                 .waiting
                 .get(key)
@@ -172,8 +193,13 @@ impl Ship {
     }
 
     /// A batch was handed to the network.
-    pub fn sent(&mut self, key: FrameKey, bytes: usize, now_ns: u64) {
+    pub fn sent(&mut self, key: FrameKey, bytes: usize, now_ns: u64, pace: Pace) {
         let since_ns = now_ns;
+        if Some(key) != pace.newest {
+            // A frame's bytes fit u64 as nanoseconds.
+            let cost_ns = bytes as u64 * NS_PER_S / pace.bytes_per_s.max(1);
+            self.paid_until_ns = self.paid_until_ns.max(now_ns) + cost_ns;
+        }
         self.on_the_way.insert(key, OnTheWay { bytes, since_ns });
     }
 

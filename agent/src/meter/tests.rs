@@ -102,6 +102,7 @@ fn open(machine: &Machine, selection: &Selection, disk: &mut FolderDisk) -> Agen
         clock_ticks_per_s: 100,
         spool_bytes_max: 64 << 20,
         retention_ms: 0,
+        backlog_bytes_per_s: 1 << 20,
     };
     let key = NodeKey::from_seed(&[7; 32]);
     let identity = Identity {

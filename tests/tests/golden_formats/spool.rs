@@ -98,6 +98,7 @@ fn open(folder: &mut Folder, at: Now, spool: SpoolId) -> (Agent, Vec<Notice>) {
         clock_ticks_per_s: 100,
         spool_bytes_max: 64 << 20,
         retention_ms: 24 * 3_600_000,
+        backlog_bytes_per_s: 1 << 20,
     };
     let identity = Identity {
         node: sample::node(),

@@ -50,6 +50,7 @@ impl Agent {
                 self.last_window = Some(closed.window);
                 self.is_saved = true;
                 self.retain(disk);
+                self.tell_filling();
                 Some(ClosedWindow {
                     window: closed.window,
                     spool,
@@ -61,6 +62,23 @@ impl Agent {
                 self.not_closed(&fault, disk);
                 None
             }
+        }
+    }
+
+    /// Says when windows get longer for want of room, and when they are minutes again.
+    fn tell_filling(&mut self) {
+        let minutes = self.spool.window_minutes();
+        let before = std::mem::replace(&mut self.window_minutes, minutes);
+        if minutes > before {
+            let (used, limit) = (self.spool.used_bytes(), self.spool.limit_bytes());
+            let text = format!(
+                "{used} of {limit} bytes of the spool are used and most of it is not acknowledged: windows are of {minutes} \
+                 minutes now, and nothing is lost; is the aggregator reachable? `spool_limit_mib` gives more room"
+            );
+            self.notices.push(Notice::warning("spool-filling", text));
+        } else if minutes < before {
+            let text = format!("the spool has room again: windows are of {minutes} minutes");
+            self.notices.push(Notice::info("spool-drained", text));
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Agent {
     /// There is a checkpoint of this process.
     is_saved: bool,
     last_window: Option<Window>,
+    /// Minutes of a window, as far as it was told.
+    window_minutes: u64,
     close_fault: Option<String>,
     /// After a failure the next attempt is made no sooner.
     close_not_before_ns: u64,

@@ -106,6 +106,7 @@ impl Agent {
             ship: Ship::default(),
             is_saved,
             last_window: None,
+            window_minutes: 1,
             close_fault: None,
             close_not_before_ns: 0,
             notices: Vec::new(),

@@ -7,6 +7,7 @@ use super::Agent;
 use crate::event::{BatchRange, Effects, NetEvent, Outgoing};
 use crate::notice::Notice;
 use crate::ports::Disk;
+use crate::ship::Pace;
 use crate::spool::{FrameKey, ReadBack};
 
 impl Agent {
@@ -97,10 +98,15 @@ impl Agent {
             let reason = "the aggregator does not answer batches";
             effects.disconnect.get_or_insert_with(|| reason.to_owned());
         }
-        while let Some(key) = self.ship.next_batch(self.spool.unacked(), now_ns) {
+        let pace = Pace {
+            newest: self.spool.key(self.spool.current(), self.spool.last_seq()),
+            bytes_per_s: self.config.backlog_bytes_per_s,
+            ahead_ns: self.config.interval_ns * 2,
+        };
+        while let Some(key) = self.ship.next_batch(self.spool.unacked(), now_ns, pace) {
             match self.spool.read(key, disk) {
                 Ok(frame) => {
-                    self.ship.sent(key, frame.len(), now_ns);
+                    self.ship.sent(key, frame.len(), now_ns, pace);
                     effects.send.push(Outgoing {
                         spool: self.spool.spool_of(key),
                         seq: key.seq,

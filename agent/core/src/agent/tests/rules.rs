@@ -571,3 +571,41 @@ fn a_resend_goes_behind_live_batches_and_says_what_was_known() {
         .collect();
     assert_eq!(seqs, [5, 19, 20]);
 }
+
+#[test]
+fn a_backlog_keeps_to_its_pace_and_the_newest_batch_never_waits_for_it() {
+    let mut world = World::new();
+    world.backlog_bytes_per_s = 20;
+    assert!(world.start());
+    world.add(container(1, Some("a")));
+    world.run(60 * MINUTE, burn);
+    let mut waiting = welcome(&mut world, 0, [0; 32]).send;
+    let (mut bytes, mut newest, minutes) = (0, 0, 10);
+    for _ in 0..minutes * 6 {
+        while let Some(out) = waiting.pop() {
+            newest = newest.max(out.seq);
+            bytes += out.frame.len();
+            let (spool, seq, upto, known) = (out.spool, out.seq, 0, false);
+            let ack = Event::Net(NetEvent::Ack(tallyman_common::message::Ack {
+                spool,
+                seq,
+                upto,
+                known,
+            }));
+            waiting.extend(world.step(ack).send);
+        }
+        let status = world.agent.as_ref().unwrap().status();
+        assert!(newest >= status.last_seq, "batch {} waits", status.last_seq);
+        world.run(10 * S, burn);
+        waiting.append(&mut world.sent);
+    }
+    let allowed = 20 * (minutes * 60 + 20) + 12 * 1_024;
+    assert!(
+        bytes < allowed,
+        "{bytes} bytes in {minutes} minutes, {allowed} are allowed"
+    );
+    assert!(
+        world.agent.as_ref().unwrap().status().unacked > 0,
+        "the backlog was too small for this test"
+    );
+}

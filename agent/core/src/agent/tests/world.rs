@@ -76,6 +76,7 @@ pub struct World {
     pub notices: Vec<Notice>,
     pub sent: Vec<Outgoing>,
     pub starts: u8,
+    pub backlog_bytes_per_s: u64,
 }
 
 impl World {
@@ -99,6 +100,7 @@ impl World {
             notices: Vec::new(),
             sent: Vec::new(),
             starts: 0,
+            backlog_bytes_per_s: 1 << 20,
         }
     }
 
@@ -139,6 +141,7 @@ impl World {
             clock_ticks_per_s: 100,
             spool_bytes_max: 64 << 20,
             retention_ms: 35 * 24 * 3_600_000,
+            backlog_bytes_per_s: self.backlog_bytes_per_s,
         };
         let identity = Identity {
             node: NodeId([3; 16]),
