@@ -4,4 +4,5 @@ mod world;
 
 mod crash;
 mod rules;
+mod sending;
 mod storm;
