@@ -103,7 +103,9 @@ fn a_node_that_never_enrolled_or_has_no_certificate_is_turned_away() {
         let csr = CertificateParams::default()
             .serialize_request(&stranger.tls)
             .unwrap();
-        let signed = on.authority.sign_node(csr.der(), stranger.id(), clock::now());
+        let signed = on
+            .authority
+            .sign_node(csr.der(), &stranger.signing_key(), clock::now());
         let (certificate_der, expires) = signed.unwrap();
         stranger.granted = Some(CertificateGrant {
             node: stranger.id(),

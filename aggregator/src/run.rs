@@ -46,7 +46,19 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .build()
         .context("the system gives no threads")?;
     let (handle, end) = writer::start(store)?;
+    tell_open_restore(&handle);
     runtime.block_on(serve(config, authority, handle, end))
+}
+
+fn tell_open_restore(handle: &Handle) {
+    if let Some(restore) = handle.registry().open_restore() {
+        tracing::warn!(
+            backup_made_ms = restore.backup_made.0,
+            position = restore.backup_position,
+            "restored from a backup, and nobody said yet that the decisions since are here again: enter them, then \
+             `tallyman-aggregator restore --settle --reason WHY`"
+        );
+    }
 }
 
 /// Opens the store; an order of the command line that is at work on it is waited for, it takes a moment.

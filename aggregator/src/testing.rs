@@ -113,6 +113,10 @@ impl Node {
         }
     }
 
+    pub(crate) fn signing_key(&self) -> [u8; 32] {
+        self.key.public().to_bytes()
+    }
+
     pub(crate) fn id(&self) -> NodeId {
         NodeId::of_key(&self.key.public().to_bytes())
     }

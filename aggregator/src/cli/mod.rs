@@ -2,6 +2,8 @@
 
 /// Tokens and nodes.
 mod access;
+/// Copies of everything.
+mod backup;
 /// A tenant's bill.
 pub mod bill;
 /// Tenants, price books, quarantine.
@@ -72,6 +74,10 @@ enum Order {
     Quarantine(commerce::QuarantineOrder),
     /// Take in files that `tallyman-agent spool export` wrote; nothing is counted twice.
     Import(import::Import),
+    /// Copy everything into a folder, with checksums; also while the aggregator runs.
+    Backup(backup::Backup),
+    /// Make the data folder out of a backup.
+    Restore(backup::Restore),
     /// Fold the log again and compare.
     Recompute(recompute::Recompute),
 }
@@ -139,6 +145,8 @@ impl Cli {
             Order::Rate(rate) => rate.run(),
             Order::Quarantine(order) => order.run(&place.load()?, as_json),
             Order::Import(order) => order.run(&place.load()?, as_json),
+            Order::Backup(order) => order.run(&place.load()?, as_json),
+            Order::Restore(order) => order.run(&place, as_json),
             Order::Recompute(order) => order.run(&place.load()?, as_json),
         }
     }

@@ -80,7 +80,9 @@ async fn grant(
     } else {
         enrol(context, request, node, source).await?;
     }
-    let signed = context.authority.sign_node(&request.csr_der, node, now);
+    let signed = context
+        .authority
+        .sign_node(&request.csr_der, &request.signing_key, now);
     let (certificate_der, expires) = signed.map_err(|e| refused(REFUSED_REQUEST, e.to_string()))?;
     Ok(CertificateGrant {
         node,

@@ -20,6 +20,7 @@ use super::faults;
 use super::frames::{StreamError, read_content, read_length, read_message, say, say_last};
 use super::keys::node_of;
 use super::quic::{Budget, CLOSE_ENDED, CLOSE_PROTOCOL, CLOSE_REFUSED, Context, open_wide};
+use super::readmit::readmit_if_unknown;
 use crate::limits::{
     CHECK_HERE_BYTES_MAX, CONNECTION_WINDOW, HANDSHAKE_MAX, HELLO_BYTES_MAX, LIVE_BYTES_MAX, STREAM_MAX,
 };
@@ -76,6 +77,7 @@ async fn first_word(
         Ok(other) => return Err(format!("the first word must be a hello, not {}", kind(&other))),
         Err(error) => return Err(error.to_string()),
     };
+    readmit_if_unknown(&context.handle, connection, node).await;
     let refusal = refusal_of(&hello, node, &context.handle.registry());
     if let Some(reason) = refusal {
         let text = reason.text().to_owned();

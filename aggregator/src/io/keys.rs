@@ -16,7 +16,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use tallyman_common::ids::{Digest, NodeId};
+use tallyman_common::ids::{Digest, NodeId, hex};
 use tallyman_common::message::{ALPN_ENROL, ALPN_INGEST};
 use tallyman_common::time::{HOUR_MS, WallMs};
 use time::OffsetDateTime;
@@ -34,6 +34,8 @@ pub const NODE_LIFE_MS: u64 = 30 * 24 * HOUR_MS;
 const BACKDATE_MS: u64 = HOUR_MS;
 /// What a node's certificate names it by.
 const NODE_URI: &str = "tallyman:node:";
+/// The same for its signing key.
+const KEY_URI: &str = "tallyman:signing-key:";
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
@@ -176,15 +178,28 @@ impl Authority {
     }
 
     /// Signs a node's TLS key; DER and end of life.
-    pub fn sign_node(&self, csr: &[u8], node: NodeId, now: WallMs) -> Result<(Vec<u8>, WallMs), KeysError> {
+    ///
+    /// The certificate names the signing key too: an aggregator that was set back to an older copy knows from it whose
+    /// batches a node signs that joined since.
+    pub fn sign_node(
+        &self,
+        csr: &[u8],
+        signing_key: &[u8; 32],
+        now: WallMs,
+    ) -> Result<(Vec<u8>, WallMs), KeysError> {
+        let node = NodeId::of_key(signing_key);
         let csr = CertificateSigningRequestDer::from(csr);
         let request =
             CertificateSigningRequestParams::from_der(&csr).map_err(|e| KeysError::Request(e.to_string()))?;
         // Nothing that the request says about itself is taken over but its key.
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&node.to_string());
-        let uri = format!("{NODE_URI}{node}");
-        params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+        let uris = [
+            format!("{NODE_URI}{node}"),
+            format!("{KEY_URI}{}", hex(signing_key)),
+        ];
+        let names = uris.map(|uri| uri.try_into().map(SanType::URI));
+        params.subject_alt_names = names.into_iter().collect::<Result<_, _>>()?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let expires = dated(&mut params, now, NODE_LIFE_MS)?;
@@ -214,10 +229,20 @@ impl Authority {
 
 /// The node that a verified certificate names.
 pub fn node_of(certificate: &CertificateDer<'_>) -> Option<NodeId> {
+    uri_of(certificate, NODE_URI)?.parse().ok()
+}
+
+/// The signing key that a verified certificate names; those of early releases name none.
+pub fn signing_key_of(certificate: &CertificateDer<'_>) -> Option<[u8; 32]> {
+    let key: Digest = uri_of(certificate, KEY_URI)?.parse().ok()?;
+    Some(key.0)
+}
+
+fn uri_of(certificate: &CertificateDer<'_>, prefix: &str) -> Option<String> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let names = parsed.subject_alternative_name().ok()??;
     names.value.general_names.iter().find_map(|name| match name {
-        GeneralName::URI(uri) => uri.strip_prefix(NODE_URI)?.parse().ok(),
+        GeneralName::URI(uri) => uri.strip_prefix(prefix).map(str::to_owned),
         _ => None,
     })
 }
@@ -297,16 +322,22 @@ mod tests {
         let mode = fs::metadata(keys.join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
 
-        let (node, key) = (NodeId([7; 16]), KeyPair::generate().unwrap());
+        let key = KeyPair::generate().unwrap();
+        let signing = tallyman_common::sign::NodeKey::from_seed(&[7; 32])
+            .public()
+            .to_bytes();
+        let node = NodeId::of_key(&signing);
         let csr = CertificateParams::new(vec!["evil.example".to_owned()])
             .unwrap()
             .serialize_request(&key)
             .unwrap();
-        let (der, expires) = loaded.sign_node(csr.der(), node, now).unwrap();
+        let (der, expires) = loaded.sign_node(csr.der(), &signing, now).unwrap();
         assert_eq!(expires, WallMs(now.0 + NODE_LIFE_MS));
-        assert_eq!(node_of(&CertificateDer::from(der)), Some(node));
+        let certificate = CertificateDer::from(der);
+        assert_eq!(node_of(&certificate), Some(node));
+        assert_eq!(signing_key_of(&certificate), Some(signing));
         assert!(matches!(
-            loaded.sign_node(b"no request", node, now),
+            loaded.sign_node(b"no request", &signing, now),
             Err(KeysError::Request(_))
         ));
         let again = Authority::create(&keys, now).map(drop).unwrap_err();

@@ -18,6 +18,8 @@ pub mod keys;
 pub mod links;
 /// The endpoint that agents reach.
 pub mod quic;
+/// Nodes that joined after a backup.
+pub mod readmit;
 /// The ports over RocksDB.
 pub mod rocks;
 /// Connections over TCP, plain or TLS.

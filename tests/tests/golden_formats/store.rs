@@ -454,6 +454,16 @@ fn commands() -> Vec<Command> {
             position: 7,
             reason: reason(),
         },
+        Command::NoteRestore {
+            made: sample::at(3),
+            position: 12,
+        },
+        Command::SettleRestore { reason: reason() },
+        Command::ReadmitNode {
+            node: sample::node(),
+            signing_key: [9; 32],
+            host_name: "node-1".to_owned(),
+        },
     ]
 }
 
@@ -469,7 +479,10 @@ fn is_in_the_file(command: &Command) -> bool {
         | Command::SetTenant(_)
         | Command::AddPriceBook { .. }
         | Command::ReleaseBatch { .. }
-        | Command::DiscardBatch { .. } => true,
+        | Command::DiscardBatch { .. }
+        | Command::NoteRestore { .. }
+        | Command::SettleRestore { .. }
+        | Command::ReadmitNode { .. } => true,
     }
 }
 

@@ -112,6 +112,27 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// The data folder was restored from a backup: what was decided since it was made is not known here.
+    NoteRestore {
+        /// When the backup was made.
+        made: WallMs,
+        /// Position of the newest entry in it.
+        position: u64,
+    },
+    /// What was decided between backup and restore was entered again, or is given up.
+    SettleRestore {
+        /// Why.
+        reason: String,
+    },
+    /// A node that joined after the backup comes with the certificate that this authority gave it.
+    ReadmitNode {
+        /// Which.
+        node: NodeId,
+        /// Public signing key, as the certificate says.
+        signing_key: [u8; 32],
+        /// Host name, for people.
+        host_name: String,
+    },
 }
 
 /// A command as it stands in the log.

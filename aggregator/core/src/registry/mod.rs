@@ -4,6 +4,8 @@
 
 /// Commands, decisions and rejections.
 pub mod command;
+/// Restores from backups.
+pub mod restores;
 /// Tenants and whose claims they have, by date.
 pub mod tenants;
 
@@ -19,6 +21,7 @@ use crate::limits::SEAL_GRACE_MS;
 use crate::rating::calendar::CalendarError;
 use crate::rating::{BookVersions, PriceBook};
 pub use command::{Command, Decision, Rejected, Scope, TenantTerms};
+pub use restores::Restore;
 pub use tenants::Tenants;
 
 /// An access token, as far as it is known here.
@@ -105,6 +108,8 @@ pub struct Registry {
     pub books: Vec<Activation>,
     /// What was decided about held batches: true for release.
     pub held: BTreeMap<u64, bool>,
+    /// Restores from backups, in order.
+    pub restores: Vec<Restore>,
 }
 
 impl Registry {
@@ -141,6 +146,11 @@ impl Registry {
                     None => Ok(()),
                 }
             }
+            Command::NoteRestore { .. } => Ok(()),
+            Command::SettleRestore { reason } => self.check_settle(reason),
+            Command::ReadmitNode {
+                node, signing_key, ..
+            } => self.check_readmit(node, signing_key),
         }
     }
 
@@ -154,16 +164,15 @@ impl Registry {
                 scope,
                 expires,
             } => {
-                self.tokens.insert(
-                    id,
-                    Token {
-                        hash,
-                        scope,
-                        expires,
-                        created: at,
-                        revoked: None,
-                    },
-                );
+                let (created, revoked) = (at, None);
+                let token = Token {
+                    hash,
+                    scope,
+                    expires,
+                    created,
+                    revoked,
+                };
+                self.tokens.insert(id, token);
             }
             Command::RevokeToken { id } => {
                 self.tokens.entry(id).and_modify(|t| t.revoked = Some(at));
@@ -174,24 +183,21 @@ impl Registry {
                 group,
                 expires,
             } => {
-                self.node_tokens.insert(
-                    hash,
-                    NodeToken {
-                        id,
-                        group,
-                        expires,
-                        used_by: None,
-                    },
-                );
+                let used_by = None;
+                let token = NodeToken {
+                    id,
+                    group,
+                    expires,
+                    used_by,
+                };
+                self.node_tokens.insert(hash, token);
             }
             Command::EnrolNode {
                 token,
                 node,
                 signing_key,
                 host_name,
-            } => {
-                self.enrol(token, node, signing_key, host_name, at);
-            }
+            } => self.enrol(token, node, signing_key, host_name, at),
             Command::RetireNode { node } => self.end(node, NodeStatus::Retired, at),
             Command::RevokeNode { node } => self.end(node, NodeStatus::Revoked, at),
             Command::SetTenant(terms) => self.tenants.set(terms),
@@ -209,6 +215,13 @@ impl Registry {
             Command::DiscardBatch { position, .. } => {
                 self.held.insert(position, false);
             }
+            Command::NoteRestore { made, position } => self.note_restore(made, position, at),
+            Command::SettleRestore { reason } => self.settle_restore(reason, at),
+            Command::ReadmitNode {
+                node,
+                signing_key,
+                host_name,
+            } => self.enrol(Digest::default(), node, signing_key, host_name, at),
         }
     }
 
