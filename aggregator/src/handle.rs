@@ -22,6 +22,7 @@ use crate::io::clock;
 use crate::io::rocks::RocksReader;
 use crate::live::LiveBoard;
 use crate::metrics::Metrics;
+use crate::room::Room;
 use crate::writer::Request;
 
 /// Why nothing was answered.
@@ -30,6 +31,9 @@ pub enum Unavailable {
     /// The writer has stopped, or is stopping.
     #[error("the aggregator is stopping")]
     Stopping,
+    /// The store's disk is nearly full.
+    #[error("{}", .0.words())]
+    NoRoom(Room),
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] FoldError),
@@ -68,6 +72,9 @@ pub struct Status {
     pub started: WallMs,
     /// Open connections of nodes.
     pub connections: i64,
+    /// The store's disk.
+    #[serde(skip)]
+    pub room: Room,
 }
 
 /// What the writer made known with its last commit.
@@ -87,6 +94,7 @@ pub(crate) struct Shared {
     pub(crate) registry: watch::Sender<Arc<Registry>>,
     pub(crate) metrics: Metrics,
     pub(crate) live: LiveBoard,
+    pub(crate) room: RwLock<Room>,
     pub(crate) store_id: StoreId,
     pub(crate) started: WallMs,
 }
@@ -120,6 +128,7 @@ impl Handle {
             dirty: published.dirty,
             started: self.shared.started,
             connections: self.shared.metrics.connections.get(),
+            room: self.room(),
         }
     }
 
@@ -158,6 +167,11 @@ impl Handle {
             .reader
             .with_snapshot(|store| with_books(store, registry, position, ask));
         answer.unwrap_or(Err(Unavailable::Stopping))
+    }
+
+    /// The store's disk, as of the writer's last look.
+    pub fn room(&self) -> Room {
+        *self.shared.room.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a change; answered with its position once it is durable.
@@ -208,7 +222,15 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let sent = self.requests.send(request(reply)).await;
         sent.map_err(|_| Unavailable::Stopping)?;
-        answer.await.map_err(|_| Unavailable::Stopping)
+        answer.await.map_err(|_| self.gone())
+    }
+
+    /// Why the writer gave no answer.
+    fn gone(&self) -> Unavailable {
+        match self.room() {
+            room if room.is_low => Unavailable::NoRoom(room),
+            _ => Unavailable::Stopping,
+        }
     }
 
     fn published(&self) -> Published {

@@ -18,6 +18,8 @@ pub mod limits;
 pub mod live;
 /// Counters for Prometheus.
 pub mod metrics;
+/// Whether the store's disk has room.
+pub mod room;
 /// Start, service and orderly stop.
 pub mod run;
 /// Secrets that are shown once.

@@ -17,6 +17,14 @@ pub const GROUP_WAIT: Duration = Duration::from_millis(2);
 /// Distance of the writer's ticks, by which cells that wait are written.
 pub const TICK: Duration = Duration::from_millis(250);
 
+/// Bytes of the store's disk that are kept free: room for what the store does with what it has taken. Below it nothing
+/// is written, and batches are to be sent again later.
+pub const ROOM_RESERVE_BYTES: u64 = 512 << 20;
+/// On a disk where that would be more, this part of it.
+pub const ROOM_RESERVE_SHARE: u64 = 4;
+/// Time in which a store that found no room recovers by itself; then the process ends and opens it anew.
+pub const ROOM_STUCK_MAX: Duration = Duration::from_secs(60);
+
 /// Connections at most; more are refused with words.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Handshakes under way from which on a new address must first show that it can be reached.

@@ -46,6 +46,8 @@ struct Mirrored {
     duplicates: Counter<u64, AtomicU64>,
     held: Counter<u64, AtomicU64>,
     position: Gauge<u64, AtomicU64>,
+    free: Gauge<u64, AtomicU64>,
+    reserve: Gauge<u64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -132,6 +134,18 @@ impl Metrics {
             "Position of the newest log entry",
             core.position.clone(),
         );
+        r.register_with_unit(
+            "disk_free",
+            "Free space of the store's disk",
+            Unit::Bytes,
+            core.free.clone(),
+        );
+        r.register_with_unit(
+            "disk_reserve",
+            "Free space below which batches are not taken",
+            Unit::Bytes,
+            core.reserve.clone(),
+        );
     }
 
     /// Everything as Prometheus' text.
@@ -147,6 +161,8 @@ impl Metrics {
             counter.inner().store(value, Ordering::Relaxed);
         }
         core.position.set(status.position);
+        core.free.set(status.room.space.free_bytes);
+        core.reserve.set(status.room.space.reserve_bytes());
         let mut registry = Registry::default();
         self.register(&mut registry);
         let mut text = String::new();
@@ -165,12 +181,14 @@ mod tests {
         metrics.refused(Reason::Signature);
         let mut status = Status::default();
         status.counters.records = 42;
+        status.room.space.free_bytes = 7;
         let text = metrics.encode(&status);
         assert!(
             text.contains("tallyman_aggregator_records_counted_total 42\n"),
             "{text}"
         );
         assert!(text.contains("tallyman_aggregator_batches_refused_total{reason=\"signature\"} 1\n"));
+        assert!(text.contains("tallyman_aggregator_disk_free_bytes 7\n"), "{text}");
         assert!(
             text.contains("tallyman_aggregator_commit_seconds_bucket"),
             "{text}"

@@ -22,6 +22,7 @@ use crate::io::rocks::RocksStore;
 use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_FEW, GROUP_WAIT, REQUESTS_MAX, TICK};
 use crate::live::LiveBoard;
 use crate::metrics::Metrics;
+use crate::room::{Room, Turn, Watch};
 
 /// What reaches the writer.
 #[derive(Debug)]
@@ -84,6 +85,7 @@ pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
         registry: watch::Sender::new(aggregator.registry().clone()),
         metrics: Metrics::default(),
         live: LiveBoard::default(),
+        room: RwLock::new(Room::default()),
         store_id: aggregator.store_id(),
         started: clock::now(),
     });
@@ -100,6 +102,7 @@ pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
         inbox,
         shared,
         group: Group::default(),
+        room: Watch::default(),
     };
     spawn("writer", move || {
         let outcome = writer.run();
@@ -161,11 +164,14 @@ struct Writer {
     inbox: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
     group: Group,
+    room: Watch,
 }
 
 impl Writer {
     fn run(mut self) -> Result<(), WriterError> {
         while let Some(first) = self.inbox.blocking_recv() {
+            // Once for each group, so that what was taken into it is also written.
+            self.look_for_room()?;
             self.take(first)?;
             self.gather()?;
             if (1..GROUP_FEW).contains(&self.group.batches) && !self.group.is_full() {
@@ -191,7 +197,50 @@ impl Writer {
         Ok(())
     }
 
+    /// Decides whether anything is written in this turn.
+    fn look_for_room(&mut self) -> Result<(), WriterError> {
+        let space = match self.store.space() {
+            Ok(space) => space,
+            // The store itself says what is wrong as soon as it writes.
+            Err(error) => {
+                tracing::debug!(%error, "the store's disk does not say how full it is");
+                return Ok(());
+            }
+        };
+        let mut refusal = None;
+        let store = &self.store;
+        let writes = || match store.try_write() {
+            Ok(()) => true,
+            Err(error) => {
+                refusal = Some(error);
+                false
+            }
+        };
+        let turn = self.room.look(space, Instant::now(), writes);
+        let room = self.room.room();
+        *self.shared.room.write().unwrap_or_else(PoisonError::into_inner) = room;
+        let (free_bytes, reserve_bytes) = (space.free_bytes, space.reserve_bytes());
+        match (turn, refusal) {
+            (Turn::Low, _) => tracing::error!(
+                free_bytes, reserve_bytes, folder = %store.folder().display(),
+                "the disk is nearly full, batches and changes are not taken: make room, or make the disk larger; nothing \
+                 is lost, the agents keep their batches, and this goes on by itself"
+            ),
+            (Turn::Back, _) => tracing::info!(
+                free_bytes,
+                reserve_bytes,
+                "there is room again, batches are taken"
+            ),
+            (Turn::Stuck, Some(error)) => return Err(error.into()),
+            (Turn::Same | Turn::Stuck, _) => {}
+        }
+        Ok(())
+    }
+
     fn take(&mut self, request: Request) -> Result<(), WriterError> {
+        if self.room.room().is_low {
+            return self.take_without_room(request);
+        }
         let event = match request {
             Request::Batch(checked, reply) => return self.take_batch(checked, reply),
             Request::Hello(hello, reply) => Event::Hello(self.group.ticket(reply), hello),
@@ -225,6 +274,29 @@ impl Writer {
         Ok(self.aggregator.step(clock::now(), event, &self.store)?)
     }
 
+    /// Answers what needs no write. Whose change is dropped finds out why from the room.
+    fn take_without_room(&mut self, request: Request) -> Result<(), WriterError> {
+        let group = &mut self.group;
+        match request {
+            Request::Batch(checked, reply) => {
+                let (h, reason) = (&checked.header, Reason::NoRoom);
+                let answer = Answer::Nack(nack(h.spool, h.seq, reason, self.room.room().words()), reason);
+                group.batches += 1;
+                group.early.push((reply, answer));
+            }
+            Request::Hello(hello, reply) => {
+                let event = Event::Hello(group.ticket(reply), hello);
+                self.aggregator.step(clock::now(), event, &self.store)?;
+            }
+            Request::Command { reply, .. } => drop(reply),
+            Request::Checkpoint(_, reply) => drop(reply),
+            Request::Ping(reply) => group.pings.push(reply),
+            Request::Stop => group.stop = true,
+            Request::Tick => {}
+        }
+        Ok(())
+    }
+
     fn take_batch(
         &mut self,
         checked: Box<Checked>,
@@ -247,9 +319,12 @@ impl Writer {
 
     fn commit(&mut self, group: Group) -> Result<(), WriterError> {
         let started = Instant::now();
-        let answers = self
-            .aggregator
-            .commit(clock::now(), group.flush_all, &mut self.store)?;
+        let answers = if self.room.room().is_low {
+            self.aggregator.answer_unchanged(&mut self.store)?
+        } else {
+            self.aggregator
+                .commit(clock::now(), group.flush_all, &mut self.store)?
+        };
         if group.batches > 0 {
             let metrics = &self.shared.metrics;
             metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
@@ -268,7 +343,9 @@ impl Writer {
             drop(reply.send(answer));
         }
         for (reply, answer) in group.early {
-            self.shared.metrics.refused(Reason::EndedNode);
+            if let Answer::Nack(_, reason) = &answer {
+                self.shared.metrics.refused(*reason);
+            }
             drop(reply.send(answer));
         }
         for ping in group.pings {

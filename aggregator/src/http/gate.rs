@@ -109,7 +109,7 @@ impl Api {
         Ok(AsOf { position, at })
     }
 
-    /// Resolves when the writer takes and answers requests and the store can be read.
+    /// Resolves when there is room, the writer takes and answers requests and the store can be read.
     pub async fn ready(&self) -> Result<Status, Problem> {
         let not_ready = |detail: &str| Problem::new(Kind::NotReady, detail);
         let alive = timeout(PING_MAX, self.0.handle.ping()).await;
@@ -117,7 +117,11 @@ impl Api {
             .map_err(|_| not_ready("the writer does not answer: the disk may be stuck"))?
             .map_err(|_| not_ready("the writer has ended: the store can't be written"))?;
         self.read(|_| Ok(())).await?;
-        Ok(self.0.handle.status())
+        let status = self.0.handle.status();
+        if status.room.is_low {
+            return Err(Problem::new(Kind::DiskFull, status.room.words()));
+        }
+        Ok(status)
     }
 
     /// Everything counted, as Prometheus' text.

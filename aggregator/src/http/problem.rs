@@ -49,6 +49,8 @@ pub enum Kind {
     Stopping,
     /// The aggregator can't take batches now.
     NotReady,
+    /// The aggregator's disk is nearly full: it takes neither batches nor changes.
+    DiskFull,
     /// Our fault.
     Internal,
 }
@@ -86,6 +88,11 @@ impl Kind {
                 "not-ready",
                 S::SERVICE_UNAVAILABLE,
                 "The aggregator can't take batches",
+            ),
+            Self::DiskFull => (
+                "disk-full",
+                S::SERVICE_UNAVAILABLE,
+                "The aggregator's disk is nearly full",
             ),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "The aggregator failed"),
         }
@@ -182,7 +189,7 @@ impl IntoResponse for Problem {
             let challenge = HeaderValue::from_static("Bearer realm=\"tallyman\"");
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if [Kind::Busy, Kind::Stopping, Kind::TookTooLong, Kind::NotReady].contains(&self.kind) {
+        if self.kind.table().1 == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         // The frame adds the instance, which only it knows.
@@ -195,6 +202,7 @@ impl From<Unavailable> for Problem {
     fn from(error: Unavailable) -> Self {
         match error {
             Unavailable::Stopping => Self::new(Kind::Stopping, "the aggregator is stopping; ask again soon"),
+            Unavailable::NoRoom(room) => Self::new(Kind::DiskFull, room.words()),
             Unavailable::Store(reason) => Self::internal(&reason),
         }
     }

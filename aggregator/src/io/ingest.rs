@@ -234,6 +234,10 @@ async fn answer(context: &Context, node: NodeId, frame: Vec<u8>, receiving: Room
 
 fn tell_nack(node: NodeId, nack: &Nack, reason: Reason) {
     let (spool, seq) = (nack.spool, nack.seq);
+    if reason == Reason::NoRoom {
+        // Said once by the writer; all nodes hear the same.
+        return tracing::debug!(%node, %spool, seq, "{}", nack.text);
+    }
     tracing::warn!(%node, %spool, seq, reason = %reason.label(), "batch not counted: {}", nack.text);
 }
 

@@ -15,6 +15,8 @@ use rocksdb::{
 use tallyman_aggregator_core::log::prefix_end;
 use tallyman_aggregator_core::ports::{Change, Changes, Read, Store, StoreError, Table, Visit};
 
+use crate::room::Space;
+
 const MIB: usize = 1 << 20;
 /// Bytes of a header's key that name one number of one spool; all candidates for it lie behind one such prefix.
 const HEADER_PREFIX: usize = 42;
@@ -87,6 +89,30 @@ impl RocksStore {
         RocksReader {
             db: Arc::downgrade(&self.db),
         }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        self.db.path()
+    }
+
+    /// The disk that it is on.
+    pub fn space(&self) -> std::io::Result<Space> {
+        let disk = rustix::fs::statvfs(self.db.path())?;
+        Ok(Space {
+            free_bytes: disk.f_bavail * disk.f_frsize,
+            total_bytes: disk.f_blocks * disk.f_frsize,
+        })
+    }
+
+    /// Writes and syncs nothing at all: whether the store would take something.
+    pub fn try_write(&self) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        let nothing = WriteBatch::default();
+        self.db
+            .write_opt(nothing, &options)
+            .map_err(|e| fault("trying", None, e))
     }
 
     /// A second database in `path` that shares this one's files, as of now.

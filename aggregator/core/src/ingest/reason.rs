@@ -35,6 +35,8 @@ pub enum Reason {
     TooManyGaps,
     /// The aggregator can't take batches now.
     Unavailable,
+    /// The aggregator's disk is nearly full.
+    NoRoom,
 }
 
 const TABLE: &[(Reason, u16, Verdict, &str)] = &[
@@ -116,6 +118,12 @@ const TABLE: &[(Reason, u16, Verdict, &str)] = &[
         31,
         Verdict::Retry,
         "the aggregator can't take batches now",
+    ),
+    (
+        Reason::NoRoom,
+        32,
+        Verdict::Retry,
+        "the aggregator's disk is nearly full",
     ),
 ];
 
