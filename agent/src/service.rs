@@ -3,6 +3,8 @@
 //! Called by the sampler alone, so that a sampler that hangs is missed.
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sd_notify::NotifyState;
@@ -109,12 +111,24 @@ impl Service {
             docker_fault: meter.docker_fault.clone(),
         };
         let text = serde_json::to_vec_pretty(&content).expect("plain fields");
-        let beside = self.file.with_extension("new");
-        // No sync: after a crash of the machine nobody asks for it.
-        if let Err(error) = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &self.file)) {
+        if let Err(error) = put(&self.file, &text) {
             tracing::debug!(file = %self.file.display(), %error, "the status file was not written");
         }
     }
+}
+
+/// Replaces the file. On a full disk, where a second one finds no room, it is written over in its own block: just then
+/// somebody asks how the agent is doing. A reader can meet it half written, and asks again.
+fn put(file: &Path, text: &[u8]) -> io::Result<()> {
+    let beside = file.with_extension("new");
+    // No sync: after a crash of the machine nobody asks for it.
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, file))
+        .or_else(|_| {
+            let old = fs::File::options().write(true).open(file)?;
+            old.write_all_at(text, 0)?;
+            old.set_len(text.len() as u64)
+        })
 }
 
 fn line(meter: &Meter) -> String {
@@ -134,5 +148,23 @@ fn say(states: &[NotifyState<'_>]) {
     // Without a service manager there is nobody to tell.
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager was not told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_replaced_and_where_no_second_one_fits_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(STATUS_FILE);
+        assert!(put(&folder.path().join("none").join(STATUS_FILE), b"{}").is_err());
+        put(&file, b"the first one").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"the first one");
+        // A folder of that name takes no bytes, as a full disk.
+        fs::create_dir(file.with_extension("new")).unwrap();
+        put(&file, b"the second").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"the second");
     }
 }
