@@ -130,11 +130,12 @@ fn join(context: &Context, connection: &Connection, node: NodeId, hello: &Hello)
     let met = context.links.add(node, hello.nonce, connection.clone());
     let metrics = context.handle.metrics();
     metrics.connections.inc();
-    if met.others > 0 {
+    if !met.others.is_empty() {
         metrics.second_processes.inc();
         tracing::warn!(
-            %peer, %node,
-            "another process of this node is connected too: normal for a minute after a crash, else a cloned node"
+            %peer, %node, others = ?met.others,
+            "another process of this node is connected too, from `others`: normal for a minute after a crash, from another \
+             host a cloned node"
         );
     }
     tracing::info!(%peer, %node, agent = %hello.agent_version, replaced = met.replaced, "node connected");

@@ -1,6 +1,7 @@
 //! Which connections each node has, so that a revoked node's end at once. Knows no messages.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quinn::Connection;
@@ -18,12 +19,12 @@ struct Link {
 }
 
 /// Connections that a new one met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Met {
     /// Older ones of the same process; they are closed.
     pub replaced: usize,
-    /// Ones of another process of the same node: a clone, or a crashed agent's that was not given up yet.
-    pub others: usize,
+    /// Where ones of another process of the same node come from: a clone, or a crashed agent's that was not given up yet.
+    pub others: Vec<SocketAddr>,
 }
 
 /// All connections of nodes; bounded by the endpoint.
@@ -46,7 +47,10 @@ impl Links {
         });
         let met = Met {
             replaced: before - of_node.len(),
-            others: of_node.len(),
+            others: of_node
+                .iter()
+                .map(|link| link.connection.remote_address())
+                .collect(),
         };
         if of_node.len() >= NODE_CONNECTIONS_MAX {
             let oldest = of_node.remove(0);
