@@ -3,10 +3,11 @@
 use rcgen::CertificateParams;
 use tallyman_aggregator_core::ingest::Reason;
 use tallyman_aggregator_core::ports::{Changes, Store, Table};
+use tallyman_aggregator_core::recompute::recompute;
 use tallyman_aggregator_core::registry::Command;
-use tallyman_aggregator_core::restart::recompute;
 use tallyman_common::ids::StoreId;
 use tallyman_common::message::{ALPN_INGEST, CertificateGrant};
+use tallyman_common::time::Hour;
 use tallyman_common::time::WallMs;
 
 use crate::io::clock;
@@ -262,5 +263,11 @@ fn cells_are_the_fold_of_the_log_and_a_changed_one_is_found() {
             panic!("one value is surplus: {found:?}");
         };
         assert!(surplus.contains("the log does not make it"), "{surplus}");
+        // Replaced by a decision, and only within the hours that are named.
+        let mut desk = crate::cli::desk::Stopped::open(store).unwrap();
+        let none = desk.recompute(Hour(0)..Hour(1)).unwrap();
+        assert_eq!((none.same, none.count()), (0, 0));
+        assert_eq!(desk.recompute(Hour(0)..Hour(u32::MAX)).unwrap().count(), 1);
+        assert_eq!(desk.recompute(Hour(0)..Hour(u32::MAX)).unwrap().count(), 0);
     });
 }

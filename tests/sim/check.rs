@@ -7,7 +7,7 @@ use tallyman_agent_core::{Disk, spool};
 use tallyman_aggregator_core::bills::{Books, Viewer, draft};
 use tallyman_aggregator_core::log::{Fate, Kept};
 use tallyman_aggregator_core::ports::{Read, Table};
-use tallyman_aggregator_core::restart::recompute;
+use tallyman_aggregator_core::recompute::recompute;
 use tallyman_aggregator_core::rollup::cell::{NodeHour, OwnerHour, owner_of_key};
 use tallyman_common::codec;
 use tallyman_common::ids::{BootId, NodeId, Owner, Seq, SpoolId};

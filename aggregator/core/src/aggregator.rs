@@ -18,6 +18,7 @@ use tallyman_common::time::WallMs;
 use crate::ingest::{Checked, Marks, Reason};
 use crate::log::Kept;
 use crate::ports::{Changes, Durable, Read, Store, StoreError, Table, commit};
+use crate::recompute::Difference;
 use crate::registry::{Command, Registry, Rejected};
 use crate::restart::{META_POSITION, meta_number, newest_position, read_marks, read_registry, replay};
 use crate::rollup::Rollup;
@@ -209,6 +210,19 @@ impl Aggregator {
             "I3: what changes is committed before it is answered"
         );
         commit(store, &Changes::default(), std::mem::take(&mut self.answers))
+    }
+
+    /// Puts what the log makes of some values in their place, with the next commit. Everything must have been flushed;
+    /// nothing of what is in memory is kept.
+    pub fn replace(&mut self, differences: Vec<Difference>) {
+        assert!(!self.rollup.is_dirty(), "flushed before it was compared (I5)");
+        for Difference { table, key, rebuilt } in differences {
+            match rebuilt {
+                Some(value) => self.changes.put(table, key, value),
+                None => self.changes.delete(table, key),
+            }
+        }
+        self.rollup = Rollup::default();
     }
 
     /// Makes the group durable, then hands out its answers.

@@ -10,7 +10,7 @@ use tallyman_common::wire::{CODEC_NONE, Header, VERSION, seal};
 use super::*;
 use crate::ingest::check;
 use crate::memory::MemoryStore;
-use crate::restart::recompute;
+use crate::recompute::recompute;
 use crate::rollup::cell::{FLAG_SPREAD, OwnerHour, owner_key};
 
 const START: Hour = Hour(490_000);

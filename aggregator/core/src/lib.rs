@@ -22,6 +22,8 @@ pub mod memory;
 pub mod ports;
 /// Sums of base units in, exact amounts out.
 pub mod rating;
+/// Are the cells what the log says?
+pub mod recompute;
 /// Who is who, folded from the decisions.
 pub mod registry;
 /// Coming back after a stop.

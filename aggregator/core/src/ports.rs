@@ -108,6 +108,15 @@ impl Changes {
         });
     }
 
+    /// Removes a key.
+    pub fn delete(&mut self, table: Table, key: Vec<u8>) {
+        self.0.push(Change {
+            table,
+            key,
+            value: None,
+        });
+    }
+
     /// The changes, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Change> {
         self.0.iter()

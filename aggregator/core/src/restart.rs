@@ -1,17 +1,14 @@
 //! Coming back: registry and marks from their tables, cells from the log behind their floor (I5).
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use serde::Serialize;
 use tallyman_common::ids::NodeId;
 use tallyman_common::record::Record;
-use tallyman_common::time::WallMs;
+use tallyman_common::time::{WallMs, Window};
 use tallyman_common::wire::{Frame, Header};
 
 use crate::ingest::Marks;
 use crate::log::{Entry, Fate, decode_decision, position_key, position_of};
-use crate::memory::WithoutCells;
 use crate::ports::{Read, StoreError, Table};
 use crate::registry::{Command, Decision, Registry};
 use crate::rollup::Rollup;
@@ -165,6 +162,9 @@ pub(crate) fn fold_entry(
     rollup: &mut Rollup,
     store: &dyn Read,
 ) -> Result<(), FoldError> {
+    if !rollup.takes(&window_of(position, entry)?) {
+        return Ok(());
+    }
     let (header, records) = open_entry(position, entry, registry)?;
     let group = rollup.group(registry.nodes.get(&header.node).map_or("", |n| n.group.as_str()));
     let place = BatchPlace::new(position, group, &header).ok_or_else(|| FoldError::Entry {
@@ -172,6 +172,14 @@ pub(crate) fn fold_entry(
         reason: "its window lies before 1970".into(),
     })?;
     rollup.fold(&place, &records, now, store)
+}
+
+fn window_of(position: u64, entry: &Entry) -> Result<Window, FoldError> {
+    let frame = Frame::parse(&entry.frame).map_err(|e| FoldError::Entry {
+        position,
+        reason: e.to_string(),
+    })?;
+    Ok(frame.header.window())
 }
 
 /// Header and records of an entry; its signature is checked again, so that a changed log is found.
@@ -191,61 +199,4 @@ pub fn open_entry(
         verified.header().clone(),
         leaves.into_iter().map(|leaf| leaf.record).collect(),
     ))
-}
-
-/// What a rebuild found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Comparison {
-    /// Values that are the same, byte for byte.
-    pub same: u64,
-    /// Keys whose stored value differs, is missing or should not be there, in words; the first hundred.
-    pub differences: Vec<String>,
-    /// Differences beyond the first hundred.
-    pub more: u64,
-}
-
-impl Comparison {
-    /// True when cells are the fold of the log.
-    pub fn holds(&self) -> bool {
-        self.differences.is_empty() && self.more == 0
-    }
-
-    fn differs(&mut self, table: Table, key: &[u8], how: &str) {
-        if self.differences.len() < 100 {
-            self.differences.push(format!(
-                "{} {}: {how}",
-                table.name(),
-                tallyman_common::ids::hex(key)
-            ));
-        } else {
-            self.more += 1;
-        }
-    }
-}
-
-/// Rebuilds all cells from the log, beside the stored ones, and compares byte for byte (I5). Everything must have
-/// been flushed.
-pub fn recompute(store: &dyn Read, now: WallMs) -> Result<Comparison, FoldError> {
-    let registry = read_registry(store)?;
-    let mut rollup = Rollup::default();
-    replay(&WithoutCells(store), &registry, 0, now, &mut rollup)?;
-    let mut rebuilt: BTreeMap<(Table, Vec<u8>), Vec<u8>> = rollup
-        .values()
-        .map(|(table, key, value)| ((table, key), value))
-        .collect();
-    let mut comparison = Comparison::default();
-    for table in [Table::Cells, Table::NodeHours] {
-        store.scan(table, &[], &[u8::MAX; 200], &mut |key, value| {
-            match rebuilt.remove(&(table, key.to_vec())) {
-                Some(again) if again == value => comparison.same += 1,
-                Some(_) => comparison.differs(table, key, "stored and rebuilt values differ"),
-                None => comparison.differs(table, key, "stored, but the log does not make it"),
-            }
-            ControlFlow::Continue(())
-        })?;
-    }
-    for (table, key) in rebuilt.keys() {
-        comparison.differs(*table, key, "the log makes it, but it is not stored");
-    }
-    Ok(comparison)
 }

@@ -2,6 +2,7 @@
 //! step and commit. Either way the decision stands in the log with its actor.
 
 use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +11,9 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 use tallyman_aggregator_core::aggregator::{Aggregator, Answer as CoreAnswer, Event};
 use tallyman_aggregator_core::ingest::check;
+use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
 use tallyman_aggregator_core::registry::Command;
+use tallyman_common::time::Hour;
 
 use super::bill::Bill;
 use super::import::{BatchName, Taken};
@@ -185,6 +188,22 @@ impl Stopped {
             Some((_, CoreAnswer::Rejected(rejected))) => Err(rejected.into()),
             other => unreachable!("a command is applied or rejected, not {other:?}"),
         }
+    }
+
+    /// Compares the cells of some hours with the log, and puts what it says in the place of what differs, by a
+    /// decision and in one commit.
+    pub fn recompute(&mut self, hours: Range<Hour>) -> anyhow::Result<Comparison> {
+        self.aggregator.commit(clock::now(), true, &mut self.store)?;
+        let (found, differences) = recompute_hours(&self.store, clock::now(), hours.clone())?;
+        if !differences.is_empty() {
+            self.aggregator.replace(differences);
+            self.command(Command::ReplaceCells {
+                from: hours.start,
+                to: hours.end,
+                values: found.count(),
+            })?;
+        }
+        Ok(found)
     }
 
     /// Takes in frames in one commit.

@@ -1,14 +1,17 @@
 //! `recompute --check`: folds the whole log again and compares every cell byte for byte with the stored ones (I5).
-//! It works on a copy of the store that shares its files, so that a running aggregator goes on. The comparison itself is
+//! `--apply` replaces what differs. The check works on a copy of the store that shares its files, so that a running aggregator goes on. The comparison itself is
 //! the core's.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tallyman_aggregator_core::restart::{Comparison, recompute};
+use tallyman_aggregator_core::rating::calendar::parse_hour;
+use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
 use tallyman_common::ids::hex;
+use tallyman_common::time::Hour;
 
 use super::desk::Desk;
 use super::print;
@@ -21,16 +24,36 @@ use crate::tokens;
 #[derive(Debug, Args)]
 pub struct Recompute {
     /// Compare the stored cells with a new fold of the log; changes nothing.
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "apply")]
     check: bool,
+    /// Compare, and put what the log says in the place of what differs; while the aggregator is stopped.
+    #[arg(long, conflicts_with = "check")]
+    apply: bool,
+    /// First hour that is compared, such as 2026-11-01T08:00:00Z; the log's first otherwise.
+    #[arg(long, value_name = "HOUR", value_parser = hour)]
+    from: Option<Hour>,
+    /// The hour behind the last one.
+    #[arg(long, value_name = "HOUR", value_parser = hour)]
+    to: Option<Hour>,
+}
+
+fn hour(text: &str) -> Result<Hour, String> {
+    parse_hour(text).map_err(|e| e.to_string())
 }
 
 impl Recompute {
     /// Compares and prints; an error when something differs.
     pub fn run(self, config: &Config, as_json: bool) -> anyhow::Result<()> {
+        let hours = self.from.unwrap_or(Hour(0))..self.to.unwrap_or(Hour(u32::MAX));
+        if hours.start >= hours.end {
+            bail!("--from lies before --to");
+        }
+        if self.apply {
+            return apply(config, hours, as_json);
+        }
         let copy = Copy::make(config)?;
         let store = RocksStore::open(&copy.0, Create::No)?;
-        let found = recompute(&store, clock::now())?;
+        let (found, _) = recompute_hours(&store, clock::now(), hours)?;
         drop(store);
         print(as_json, &serde_json::to_value(&found)?, &text(&found))?;
         if !found.holds() {
@@ -38,6 +61,18 @@ impl Recompute {
         }
         Ok(())
     }
+}
+
+fn apply(config: &Config, hours: Range<Hour>, as_json: bool) -> anyhow::Result<()> {
+    let Desk::Stopped(mut stopped) = Desk::open(config)? else {
+        bail!("the aggregator runs: stop it first, or only compare with --check");
+    };
+    let found = stopped.recompute(hours)?;
+    let mut text = text(&found);
+    if !found.holds() {
+        text.push_str("replaced by what the log says; the decision is in the log\n");
+    }
+    print(as_json, &serde_json::to_value(&found)?, &text)
 }
 
 /// The comparison for people: how much is the same, and what differs, a line each.

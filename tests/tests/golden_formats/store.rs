@@ -454,6 +454,18 @@ fn commands() -> Vec<Command> {
             position: 7,
             reason: reason(),
         },
+    ]
+}
+
+/// Those of repairs and restores.
+fn repairs() -> Vec<Command> {
+    let reason = || "checked by hand".to_owned();
+    vec![
+        Command::ReplaceCells {
+            from: Hour(490_000),
+            to: Hour(490_001),
+            values: 2,
+        },
         Command::NoteRestore {
             made: sample::at(3),
             position: 12,
@@ -480,6 +492,7 @@ fn is_in_the_file(command: &Command) -> bool {
         | Command::AddPriceBook { .. }
         | Command::ReleaseBatch { .. }
         | Command::DiscardBatch { .. }
+        | Command::ReplaceCells { .. }
         | Command::NoteRestore { .. }
         | Command::SettleRestore { .. }
         | Command::ReadmitNode { .. } => true,
@@ -496,7 +509,12 @@ fn decisions_of_every_command() {
         source: "cli".to_owned(),
         command,
     };
-    let decisions: Vec<Decision> = commands().into_iter().zip(1..).map(decision).collect();
+    let decisions: Vec<Decision> = commands()
+        .into_iter()
+        .chain(repairs())
+        .zip(1..)
+        .map(decision)
+        .collect();
     assert!(decisions.iter().all(|d| is_in_the_file(&d.command)));
     let lines: Vec<String> = decisions
         .iter()

@@ -55,6 +55,7 @@ const AGGREGATOR: Stages = &[
         "restart",
         &["ingest", "log", "memory", "ports", "registry", "rollup"],
     ),
+    ("recompute", &["restart", "memory", "ports", "rollup"]),
     ("aggregator", &["*"]),
     ("lib", &["*"]),
 ];

@@ -112,6 +112,15 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Cells that were not the fold of the log were replaced by what it makes of them.
+    ReplaceCells {
+        /// First hour that was compared.
+        from: Hour,
+        /// The hour behind the last one.
+        to: Hour,
+        /// How many values were replaced.
+        values: u64,
+    },
     /// The data folder was restored from a backup: what was decided since it was made is not known here.
     NoteRestore {
         /// When the backup was made.

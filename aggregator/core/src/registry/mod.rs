@@ -146,7 +146,7 @@ impl Registry {
                     None => Ok(()),
                 }
             }
-            Command::NoteRestore { .. } => Ok(()),
+            Command::NoteRestore { .. } | Command::ReplaceCells { .. } => Ok(()),
             Command::SettleRestore { reason } => self.check_settle(reason),
             Command::ReadmitNode {
                 node, signing_key, ..
@@ -201,20 +201,15 @@ impl Registry {
             Command::RetireNode { node } => self.end(node, NodeStatus::Retired, at),
             Command::RevokeNode { node } => self.end(node, NodeStatus::Revoked, at),
             Command::SetTenant(terms) => self.tenants.set(terms),
-            Command::AddPriceBook { text, from } => {
-                let book = PriceBook::parse(&text).expect("checked before it was logged");
-                self.books.push(Activation {
-                    from,
-                    book: Arc::new(book),
-                    text,
-                });
-            }
+            Command::AddPriceBook { text, from } => self.add_book(text, from),
             Command::ReleaseBatch { position, .. } => {
                 self.held.insert(position, true);
             }
             Command::DiscardBatch { position, .. } => {
                 self.held.insert(position, false);
             }
+            // Cells are no part of the registry; the decision stands for itself.
+            Command::ReplaceCells { .. } => {}
             Command::NoteRestore { made, position } => self.note_restore(made, position, at),
             Command::SettleRestore { reason } => self.settle_restore(reason, at),
             Command::ReadmitNode {
@@ -223,6 +218,12 @@ impl Registry {
                 host_name,
             } => self.enrol(Digest::default(), node, signing_key, host_name, at),
         }
+    }
+
+    fn add_book(&mut self, text: String, from: Hour) {
+        let book = PriceBook::parse(&text).expect("checked before it was logged");
+        let book = Arc::new(book);
+        self.books.push(Activation { from, book, text });
     }
 
     /// The scope of a token that is good now.

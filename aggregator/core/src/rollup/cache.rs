@@ -3,12 +3,13 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use tallyman_common::codec::{self, CodecError};
 use tallyman_common::ids::{NodeId, Owner};
 use tallyman_common::record::Record;
-use tallyman_common::time::{Hour, WallMs};
+use tallyman_common::time::{Hour, WallMs, Window};
 
 use super::cell::{NodeHour, OwnerHour, node_hour_key, owner_key};
 use super::fold::{BatchPlace, Overflow, fold_node, fold_record};
@@ -95,12 +96,30 @@ pub struct Rollup {
     cached: usize,
     /// Names of groups, each once.
     groups: BTreeSet<Arc<str>>,
+    /// Only these hours; all when there are no bounds.
+    only: Option<Range<Hour>>,
 }
 
 impl Rollup {
     /// A group's name, shared with all sets of cells of the group.
     pub fn group(&mut self, name: &str) -> Arc<str> {
         shared(&mut self.groups, name)
+    }
+
+    /// An empty one that takes in some hours alone.
+    pub fn of_hours(hours: Range<Hour>) -> Self {
+        Self {
+            only: Some(hours),
+            ..Self::default()
+        }
+    }
+
+    /// Whether any of a window falls into the hours that are taken in.
+    pub fn takes(&self, window: &Window) -> bool {
+        let Some(only) = &self.only else { return true };
+        // A window without a place in time is for the fold to refuse.
+        let hours = window.by_hour();
+        hours.is_none_or(|hours| hours.iter().any(|(hour, _)| only.contains(hour)))
     }
 
     /// Adds a batch. Values that contain it already (a restart) stay as they are.
@@ -112,6 +131,13 @@ impl Rollup {
         store: &dyn Read,
     ) -> Result<(), FoldError> {
         for at in 0..place.pieces.len() {
+            if self
+                .only
+                .as_ref()
+                .is_some_and(|o| !o.contains(&place.pieces[at].hour))
+            {
+                continue;
+            }
             self.fold_owners(records, place, at, now, store)?;
             self.fold_node(place, at, now, store)?;
         }
