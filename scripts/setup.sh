@@ -23,6 +23,7 @@ test_packages=(
   systemd         # systemd-analyze scores the units
   dpkg-dev        # cargo-deb finds the shared libraries of the programs with it
   iproute2        # network namespaces of the end-to-end tests
+  strace          # makes syncs of a running program fail in the end-to-end tests
   curl            # the demonstration and the tests ask the HTTP API
 )
 

@@ -65,6 +65,11 @@ impl Cgroup {
         Ok(if self.is_v2 { number * 1_000 } else { number })
     }
 
+    /// Whether no process is in it.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(fs::read_to_string(self.folders[0].join("cgroup.procs"))?.is_empty())
+    }
+
     /// Runs a shell command inside it.
     pub fn spawn(&self, script: &str) -> Result<Child> {
         let mut enter = String::new();

@@ -2,8 +2,12 @@
 
 /// cgroups of the test's own making, and their counters.
 pub mod cgroup;
+/// Disks that are full, or fail.
+pub mod disk;
 /// Containers of the test's own making.
 pub mod docker;
+/// Two hosts, and a bad way between them.
+pub mod hosts;
 /// Plain HTTP questions.
 pub mod http;
 /// Programs as processes, ended when dropped.

@@ -66,12 +66,18 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to end (SIGTERM) and waits for that.
-    pub fn stop(mut self, limit: Duration) -> Result<()> {
+    /// Asks it to end (SIGTERM).
+    pub fn ask_to_end(&self) -> Result<()> {
         let pid = i32::try_from(self.child.id())
             .ok()
             .and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.context("a process has an id")?, rustix::process::Signal::TERM)?;
+        Ok(())
+    }
+
+    /// Asks it to end and waits for that.
+    pub fn stop(mut self, limit: Duration) -> Result<()> {
+        self.ask_to_end()?;
         let status = until("the program ends", limit, || Ok(self.child.try_wait()?))?;
         if status.success() {
             Ok(())

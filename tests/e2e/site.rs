@@ -1,7 +1,7 @@
 //! One aggregator and one agent in a folder of their own: what a newcomer sets up, as a value.
 
 use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,6 +17,36 @@ const START: Duration = Duration::from_secs(60);
 /// How long the end of a minute, its shipping and its writing may take.
 pub const MINUTE: Duration = Duration::from_secs(150);
 
+/// Where a site stands, when not on this host with both programs beside each other.
+pub struct Ground {
+    /// Address of the aggregator's QUIC port.
+    pub address: String,
+    /// Network namespace of the agent.
+    pub agent_namespace: Option<String>,
+    /// Folders (`aggregator`, `agent`) that are somewhere else.
+    pub folders: Vec<(&'static str, PathBuf)>,
+}
+
+impl Default for Ground {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1".to_owned(),
+            agent_namespace: None,
+            folders: Vec::new(),
+        }
+    }
+}
+
+impl Ground {
+    /// One of the two folders on another disk.
+    pub fn with_folder(name: &'static str, target: &Path) -> Self {
+        Self {
+            folders: vec![(name, target.to_owned())],
+            ..Self::default()
+        }
+    }
+}
+
 /// The two programs and their folder.
 pub struct Site {
     folder: TempDir,
@@ -26,6 +56,8 @@ pub struct Site {
     pub quic: u16,
     /// Operator's token.
     pub token: String,
+    address: String,
+    agent_namespace: Option<String>,
     /// The aggregator, while it runs.
     pub aggregator: Option<Running>,
     /// The agent, while it runs.
@@ -36,23 +68,33 @@ impl Site {
     /// Initialises an aggregator, starts it, registers tenants and prices. `rules` is added to the agent's
     /// configuration.
     pub fn new(tenants: &[&str], rules: &str) -> Result<Self> {
+        Self::on(&Ground::default(), tenants, rules)
+    }
+
+    /// The same on a ground of its own.
+    pub fn on(ground: &Ground, tenants: &[&str], rules: &str) -> Result<Self> {
         let folder = TempDir::new()?;
+        for (name, target) in &ground.folders {
+            std::os::unix::fs::symlink(target, folder.path().join(name))?;
+        }
         let (http, quic) = (free_tcp_port()?, free_udp_port()?);
         let mut site = Self {
             folder,
             http,
             quic,
             token: String::new(),
+            address: ground.address.clone(),
+            agent_namespace: ground.agent_namespace.clone(),
             aggregator: None,
             agent: None,
         };
-        let listen = format!("127.0.0.1:{quic}");
+        let listen = format!("{}:{quic}", site.address);
         let data = site.path("aggregator");
         let init = run(site
             .aggregator_command()
             .arg("--data")
             .arg(&data)
-            .args(["init", "--advertise", "127.0.0.1", "--listen", &listen])
+            .args(["init", "--advertise", &site.address, "--listen", &listen])
             .args(["--http", &format!("127.0.0.1:{http}")]))?;
         let token = init.split_whitespace().find(|w| w.starts_with("tally_"));
         site.token = token.with_context(|| format!("no token in: {init}"))?.to_owned();
@@ -98,7 +140,16 @@ impl Site {
 
     /// `tallyman-agent` with its configuration.
     pub fn agent_command(&self) -> Command {
-        let mut command = Command::new(program("tallyman-agent"));
+        let mut command = match &self.agent_namespace {
+            Some(name) => {
+                let mut command = Command::new("nsenter");
+                command
+                    .arg(format!("--net=/run/netns/{name}"))
+                    .arg(program("tallyman-agent"));
+                command
+            }
+            None => Command::new(program("tallyman-agent")),
+        };
         command.arg("--config").arg(self.path("agent.toml"));
         command
     }
@@ -130,7 +181,7 @@ impl Site {
         let text = |key: &str| made[key].as_str().with_context(|| format!("`{key}` in {made}"));
         let token = self.path("node-token");
         std::fs::write(&token, text("token")?)?;
-        let server = format!("127.0.0.1:{}", self.quic);
+        let server = format!("{}:{}", self.address, self.quic);
         run(self
             .agent_command()
             .args([
@@ -152,6 +203,56 @@ impl Site {
             &self.path("agent.log"),
         )?);
         Ok(())
+    }
+
+    /// Starts the agent and waits until it meters: a workload that appears afterwards counts from its first nanosecond.
+    pub fn start_metering(&mut self) -> Result<()> {
+        // What an earlier one left says nothing of this one.
+        let status = self.path("agent").join("status.json");
+        drop(std::fs::remove_file(&status));
+        self.start_agent()?;
+        until("the agent meters", START, || Ok(status.exists().then_some(()))).with_context(|| self.logs())
+    }
+
+    /// The agent sends to another port of loopback from its next start on.
+    pub fn send_agent_to(&self, port: u16) -> Result<()> {
+        let path = self.path("agent.toml");
+        let config = std::fs::read_to_string(&path)?;
+        let (old, new) = (
+            format!("{}:{}", self.address, self.quic),
+            format!("127.0.0.1:{port}"),
+        );
+        Ok(std::fs::write(&path, config.replace(&old, &new))?)
+    }
+
+    /// Ends the agent in order: its last window is closed and sent.
+    pub fn stop_agent(&mut self) -> Result<()> {
+        self.agent
+            .take()
+            .context("it runs")?
+            .stop(Duration::from_secs(30))
+    }
+
+    /// Waits until the agent said `words` at least `times` times.
+    pub fn agent_says(&self, words: &str, times: usize, limit: Duration) -> Result<()> {
+        let said = || std::fs::read_to_string(self.path("agent.log")).map(|log| log.matches(words).count());
+        until(&format!("the agent says `{words}`"), limit, || {
+            Ok((said()? >= times).then_some(()))
+        })
+        .with_context(|| self.logs())
+    }
+
+    /// Waits until what is billed comes to what the kernel counts, to the unit; it is never above it. The counter is
+    /// read behind the bill, so that a workload that was only starved, not idle, is no fault.
+    pub fn billed_exactly(&self, tenant: &str, kernel: impl Fn() -> Result<u128>) -> Result<()> {
+        let what = format!("{tenant} is billed what the kernel counts");
+        let done = until(&what, MINUTE, || {
+            let (billed, truth) = (self.usage(tenant, "cpu.time")?, kernel()?);
+            assert!(billed <= truth, "billed {billed} ns, the kernel counted {truth}");
+            anyhow::ensure!(billed == truth && truth > 0, "billed {billed} of {truth} ns");
+            Ok(Some(()))
+        });
+        done.with_context(|| self.logs())
     }
 
     /// Kills the aggregator (SIGKILL).

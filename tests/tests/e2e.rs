@@ -11,21 +11,6 @@ use tallyman_tests::e2e::site::{MINUTE, Site, month_name};
 
 const BURN: &str = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
 
-/// What is billed comes to what the kernel counts, to the unit, and is never above it. The counter is read behind the
-/// bill, so that a workload that was only starved, not idle, is no fault.
-fn billed_exactly(site: &Site, tenant: &str, kernel: impl Fn() -> Result<u128>) -> Result<()> {
-    let done = until(
-        &format!("{tenant} is billed what the kernel counts"),
-        MINUTE,
-        || {
-            let (billed, truth) = (site.usage(tenant, "cpu.time")?, kernel()?);
-            assert!(billed <= truth, "billed {billed} ns, the kernel counted {truth}");
-            Ok((billed == truth && truth > 0).then_some(()))
-        },
-    );
-    done.with_context(|| site.logs())
-}
-
 #[test]
 fn a_cgroup_is_billed_what_its_counter_says_also_over_kills() -> Result<()> {
     let folder = format!("/tallyman-e2e-{}", std::process::id());
@@ -34,12 +19,7 @@ fn a_cgroup_is_billed_what_its_counter_says_also_over_kills() -> Result<()> {
     let _parent = Cgroup::make(&folder)?;
     let mut site = Site::new(&["acme"], &rules)?;
     site.enrol()?;
-    site.start_agent()?;
-    // Metering begins with the first sweep; a workload that appears afterwards counts from its first nanosecond.
-    until("the agent meters", MINUTE, || {
-        Ok(site.path("agent").join("status.json").exists().then_some(()))
-    })
-    .with_context(|| site.logs())?;
+    site.start_metering()?;
     let cgroup = Cgroup::make(&format!("{folder}/acme"))?;
     cgroup.spawn(BURN)?.wait()?;
     site.kill_agent()?;
@@ -50,7 +30,7 @@ fn a_cgroup_is_billed_what_its_counter_says_also_over_kills() -> Result<()> {
     site.start_aggregator()?;
     let truth = cgroup.cpu_ns()?;
     anyhow::ensure!(truth > 0, "the workload burned nothing");
-    billed_exactly(&site, "acme", || cgroup.cpu_ns())?;
+    site.billed_exactly("acme", || cgroup.cpu_ns())?;
     // It idles on; nothing more is billed, and the agent ends in order.
     site.agent
         .take()
@@ -70,16 +50,12 @@ fn containers_are_billed_by_label_and_short_ones_too() -> Result<()> {
     image()?;
     let mut site = Site::new(&["acme", "brief"], "")?;
     site.enrol()?;
-    site.start_agent()?;
-    until("the agent meters", MINUTE, || {
-        Ok(site.path("agent").join("status.json").exists().then_some(()))
-    })
-    .with_context(|| site.logs())?;
+    site.start_metering()?;
     let idle = "; while :; do /bin/busybox sleep 1000; done";
     let container = Container::start(&["--label", "tallyman.tenant=acme"], &format!("{BURN}{idle}"))?;
     let unlabelled = Container::start(&[], &format!("{BURN}{idle}"))?;
     let brief = Container::start(&["--label", "tallyman.tenant=brief"], BURN)?;
-    billed_exactly(&site, "acme", || container.cpu_ns())?;
+    site.billed_exactly("acme", || container.cpu_ns())?;
     let truth = container.cpu_ns()?;
     // The same work as the long one did: more than a tenth of it, whatever the machine's noise. Its first window may
     // have ended in the middle of it.
