@@ -21,7 +21,7 @@ pub const TICK: Duration = Duration::from_millis(250);
 /// is written, and batches are to be sent again later.
 pub const ROOM_RESERVE_BYTES: u64 = 512 << 20;
 /// On a disk where that would be more, this part of it.
-pub const ROOM_RESERVE_SHARE: u64 = 4;
+pub const ROOM_RESERVE_SHARE: u64 = 16;
 /// Time in which a store that found no room recovers by itself; then the process ends and opens it anew.
 pub const ROOM_STUCK_MAX: Duration = Duration::from_secs(60);
 

@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(space(0).reserve_bytes(), 512 * MIB);
         let small = Space {
             free_bytes: 0,
-            total_bytes: 400 * MIB,
+            total_bytes: 1_600 * MIB,
         };
         assert_eq!(small.reserve_bytes(), 100 * MIB);
     }

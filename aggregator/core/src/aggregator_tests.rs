@@ -327,3 +327,35 @@ fn forged_foreign_and_ended_nodes_are_refused() {
         Reason::EndedNode
     );
 }
+
+#[test]
+fn without_room_questions_are_answered_and_nothing_is_written() {
+    let mut world = World::new();
+    let frame = world.frame(1, |_| {}, (0, 5));
+    world.answer(frame);
+    // Cells wait, and are due.
+    assert!(world.aggregator.is_dirty());
+    world.now = WallMs(world.now.0 + HOUR_MS);
+    let before = world.store.clone();
+    let hello = Hello {
+        versions: (VERSION, VERSION),
+        node: world.node,
+        spool: SpoolId([5; 16]),
+        nonce: tallyman_common::ids::Nonce([1; 16]),
+        boot: BootId([6; 16]),
+        last_seq: 1,
+        acked_upto: 1,
+        wall: world.now,
+        agent_version: "1".into(),
+    };
+    let event = Event::Hello(7, hello);
+    world.aggregator.step(world.now, event, &world.store).unwrap();
+    let answers = world.aggregator.answer_unchanged(&mut world.store).unwrap();
+    assert!(
+        matches!(answers.get()[..], [(7, Answer::Welcome(_))]),
+        "{answers:?}"
+    );
+    assert_eq!(world.store, before);
+    world.flush();
+    assert_ne!(world.store, before, "what waited is written later");
+}
