@@ -59,13 +59,15 @@ fn an_aggregator_on_a_full_disk_takes_nothing_goes_on_by_itself_and_bills_to_the
     site.stop_agent()?;
     site.billed_exactly("acme", || cgroup.cpu_ns())?;
     let before = site.usage("acme", "cpu.time")?;
-    let pid = site.aggregator.as_ref().context("it runs")?.pid();
-
     let reserve = metric(&site, "tallyman_aggregator_disk_reserve_bytes")?;
-    assert_eq!(reserve, 128 << 20, "a quarter of a small disk");
+    assert_eq!(reserve, 32 << 20, "a sixteenth of a small disk");
     disk.fill_to(reserve / 2)?;
     let problem: Value = serde_json::from_str(&ready_is(&site, 503)?)?;
     assert_eq!(problem["type"], "urn:tallyman:problem:disk-full", "{problem}");
+    // Within the reserve it also starts.
+    site.kill_aggregator()?;
+    site.start_aggregator_saying(503)?;
+    let pid = site.aggregator.as_ref().context("it runs")?.pid();
     site.start_agent()?;
     burn(&cgroup)?;
     site.stop_agent()?;
