@@ -193,7 +193,7 @@ fn pass(shared: &Shared, seed: u64, take: impl Fn() -> Option<Vec<u8>>, give: im
             continue;
         }
         give(&bytes);
-        if chance >= 100 - DOUBLED && chance < 100 {
+        if (100 - DOUBLED..100).contains(&chance) {
             give(&bytes);
         }
         late.take().iter().for_each(|bytes| give(bytes));
