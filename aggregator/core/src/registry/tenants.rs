@@ -1,6 +1,6 @@
 //! Whose claims are whose, by date. A claim that nobody registered stays `unconfirmed`; it is never lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tallyman_common::ids::Owner;
 use tallyman_common::time::Hour;
@@ -14,6 +14,8 @@ use tallyman_common::money::Currency;
 pub struct Tenants {
     /// Tenant → terms by the hour from which they hold.
     by_tenant: BTreeMap<String, BTreeMap<Hour, TenantTerms>>,
+    /// Claim → tenants that have it at any time, so that nobody looks through all of them.
+    by_claim: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Tenants {
@@ -45,14 +47,15 @@ impl Tenants {
     }
 
     fn check_claim(&self, owner: &Owner, terms: &TenantTerms) -> Result<(), Rejected> {
-        let other = |(tenant, dated): (&String, &BTreeMap<Hour, TenantTerms>)| {
+        let other = |tenant: &String| {
+            let dated = self.by_tenant.get(tenant)?;
             let taken = dated
                 .range(terms.from..)
                 .any(|(_, t)| t.claims.iter().any(|c| c == owner.name()))
                 || in_force(dated, terms.from).is_some_and(|t| t.claims.iter().any(|c| c == owner.name()));
             (taken && *tenant != terms.tenant).then(|| tenant.clone())
         };
-        match self.by_tenant.iter().find_map(other) {
+        match self.who_had(owner).find_map(other) {
             Some(tenant) => Err(Rejected::NotNow(format!(
                 "claim `{owner}` belongs to tenant `{tenant}`"
             ))),
@@ -76,6 +79,10 @@ impl Tenants {
 
     /// Takes terms that were checked.
     pub fn set(&mut self, terms: TenantTerms) {
+        for claim in &terms.claims {
+            let tenants = self.by_claim.entry(claim.clone()).or_default();
+            tenants.insert(terms.tenant.clone());
+        }
         self.by_tenant
             .entry(terms.tenant.clone())
             .or_default()
@@ -84,10 +91,23 @@ impl Tenants {
 
     /// The tenant of an owner's claim in an hour.
     pub fn tenant_of(&self, owner: &Owner, hour: Hour) -> Option<&TenantTerms> {
-        let Owner::Claim(name) = owner else { return None };
-        self.by_tenant
-            .values()
-            .find_map(|d| in_force(d, hour).filter(|t| t.claims.iter().any(|c| c == name.as_str())))
+        let in_hour = |tenant: &String| {
+            let terms = in_force(self.by_tenant.get(tenant)?, hour)?;
+            terms.claims.iter().any(|c| c == owner.name()).then_some(terms)
+        };
+        self.who_had(owner).find_map(in_hour)
+    }
+
+    /// Tenants that have an owner's claim at any time; nobody has what is not a claim.
+    fn who_had(&self, owner: &Owner) -> impl Iterator<Item = &String> {
+        let claim = match owner {
+            Owner::Claim(name) => Some(name.as_str()),
+            Owner::Host | Owner::Unattributed => None,
+        };
+        claim
+            .and_then(|claim| self.by_claim.get(claim))
+            .into_iter()
+            .flatten()
     }
 
     /// The owners that mean a tenant in an hour.
