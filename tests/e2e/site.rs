@@ -161,17 +161,16 @@ impl Site {
 
     /// Starts the aggregator and waits until it is ready.
     pub fn start_aggregator(&mut self) -> Result<()> {
-        self.start_aggregator_saying(200)
-    }
-
-    /// Starts the aggregator and waits until `/ready` answers so.
-    pub fn start_aggregator_saying(&mut self, status: u16) -> Result<()> {
         let running = Running::start(self.aggregator_command().arg("run"), &self.path("aggregator.log"))?;
         self.aggregator = Some(running);
-        until(&format!("/ready answers {status}"), START, || {
-            let running = self.aggregator.as_mut().context("just started")?;
-            anyhow::ensure!(running.is_running()?, "it ended: {}", running.log_text());
-            Ok((http::get(self.http, "/ready", None)?.0 == status).then_some(()))
+        until("the aggregator is ready", START, || {
+            let alive = self.aggregator.as_mut().context("just started")?.is_running()?;
+            anyhow::ensure!(
+                alive,
+                "it ended: {}",
+                self.aggregator.as_ref().context("just started")?.log_text()
+            );
+            Ok((http::get(self.http, "/ready", None)?.0 == 200).then_some(()))
         })
     }
 

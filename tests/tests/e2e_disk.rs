@@ -64,9 +64,6 @@ fn an_aggregator_on_a_full_disk_takes_nothing_goes_on_by_itself_and_bills_to_the
     disk.fill_to(reserve / 2)?;
     let problem: Value = serde_json::from_str(&ready_is(&site, 503)?)?;
     assert_eq!(problem["type"], "urn:tallyman:problem:disk-full", "{problem}");
-    // Within the reserve it also starts.
-    site.kill_aggregator()?;
-    site.start_aggregator_saying(503)?;
     let pid = site.aggregator.as_ref().context("it runs")?.pid();
     site.start_agent()?;
     burn(&cgroup)?;
