@@ -25,7 +25,13 @@ finish() {
     kill "${pids[i]}" 2>/dev/null || true
     wait "${pids[i]}" 2>/dev/null || true
   done
-  for g in "${groups[@]}"; do rmdir "$g" 2>/dev/null || true; done
+  # A cgroup goes once the kernel has let go of the processes that were ended in it, a moment later.
+  for g in "${groups[@]}"; do
+    for _ in $(seq 50); do
+      [ -d "$g" ] && ! rmdir "$g" 2>/dev/null || break
+      sleep 0.1
+    done
+  done
   exit "$status"
 }
 trap finish EXIT
