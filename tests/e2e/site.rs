@@ -294,6 +294,11 @@ impl Site {
     }
 }
 
+/// An agent's rules for the cgroups of a folder alone: each owned by its own name.
+pub fn cgroup_rules(folder: &str) -> String {
+    format!("docker = {{ enabled = false }}\n[[cgroup]]\npath = \"{folder}/*\"\nowner = \"$1\"\n")
+}
+
 /// This month in UTC, as in `2026-01`.
 pub fn month_name() -> String {
     let seconds = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();

@@ -7,15 +7,14 @@ use anyhow::{Context, Result};
 use tallyman_tests::e2e::cgroup::Cgroup;
 use tallyman_tests::e2e::docker::{Container, engine_or_skip, image};
 use tallyman_tests::e2e::process::until;
-use tallyman_tests::e2e::site::{MINUTE, Site, month_name};
+use tallyman_tests::e2e::site::{MINUTE, Site, cgroup_rules, month_name};
 
 const BURN: &str = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
 
 #[test]
 fn a_cgroup_is_billed_what_its_counter_says_also_over_kills() -> Result<()> {
     let folder = format!("/tallyman-e2e-{}", std::process::id());
-    let rules =
-        format!("docker = {{ enabled = false }}\n[[cgroup]]\npath = \"{folder}/*\"\nowner = \"$1\"\n");
+    let rules = cgroup_rules(&folder);
     let _parent = Cgroup::make(&folder)?;
     let mut site = Site::new(&["acme"], &rules)?;
     site.enrol()?;

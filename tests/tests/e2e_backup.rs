@@ -1,12 +1,9 @@
 //! An aggregator that lost its disk comes back from an older backup, and the hosts give it what it lacks; also a host
 //! that joined after the backup was made.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tallyman_tests::e2e::cgroup::Cgroup;
-use tallyman_tests::e2e::process::until;
-use tallyman_tests::e2e::site::{MINUTE, Site};
+use tallyman_tests::e2e::site::{Site, cgroup_rules};
 
 const BURN: &str = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
 
@@ -19,20 +16,10 @@ fn order(site: &Site, arguments: &[&str]) -> Result<(bool, String)> {
     ))
 }
 
-fn billed(site: &Site, truth: u128) -> Result<()> {
-    until("all is billed", MINUTE, || {
-        let billed = site.usage("acme", "cpu.time")?;
-        assert!(billed <= truth, "billed {billed} ns, the kernel counted {truth}");
-        Ok((billed == truth).then_some(()))
-    })
-    .with_context(|| site.logs())
-}
-
 #[test]
 fn an_aggregator_comes_back_from_an_older_backup_and_is_given_what_it_lacks() -> Result<()> {
     let folder = format!("/tallyman-e2e-{}", std::process::id());
-    let rules =
-        format!("docker = {{ enabled = false }}\n[[cgroup]]\npath = \"{folder}/*\"\nowner = \"$1\"\n");
+    let rules = cgroup_rules(&folder);
     let _parent = Cgroup::make(&folder)?;
     let mut site = Site::new(&["acme"], &rules)?;
     let backup = site.path("backup").display().to_string();
@@ -41,16 +28,12 @@ fn an_aggregator_comes_back_from_an_older_backup_and_is_given_what_it_lacks() ->
 
     // What is not in the backup: a host, and what it metered.
     site.enrol()?;
-    site.start_agent()?;
-    until("the agent meters", MINUTE, || {
-        Ok(site.path("agent").join("status.json").exists().then_some(()))
-    })?;
+    site.start_metering()?;
     let cgroup = Cgroup::make(&format!("{folder}/acme"))?;
     cgroup.spawn(BURN)?.wait()?;
-    let stop_max = Duration::from_secs(20);
-    site.agent.take().context("it runs")?.stop(stop_max)?;
+    site.stop_agent()?;
     let truth = cgroup.cpu_ns()?;
-    billed(&site, truth)?;
+    site.billed_exactly("acme", || Ok(truth))?;
 
     // The disk is lost.
     site.kill_aggregator()?;
@@ -65,7 +48,7 @@ fn an_aggregator_comes_back_from_an_older_backup_and_is_given_what_it_lacks() ->
     site.start_aggregator()?;
     assert_eq!(site.usage("acme", "cpu.time")?, 0);
     site.start_agent()?;
-    billed(&site, truth)?;
+    site.billed_exactly("acme", || Ok(truth))?;
     let (good, text) = order(&site, &["restore", "--settle", "--reason", "nothing was decided"])?;
     ensure!(good, "{text}");
     let (good, text) = order(&site, &["restore", "--settle", "--reason", "again"])?;

@@ -9,7 +9,7 @@ use tallyman_tests::e2e::cgroup::Cgroup;
 use tallyman_tests::e2e::disk::{Injection, SmallDisk};
 use tallyman_tests::e2e::http;
 use tallyman_tests::e2e::process::{run, until};
-use tallyman_tests::e2e::site::{Ground, MINUTE, Site};
+use tallyman_tests::e2e::site::{Ground, MINUTE, Site, cgroup_rules};
 
 const BURN: &str = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
 const SOON: Duration = Duration::from_secs(30);
@@ -17,8 +17,7 @@ const SOON: Duration = Duration::from_secs(30);
 /// A folder of cgroups for one test, and the rule that meters it.
 fn folder(name: &str) -> (String, String) {
     let folder = format!("/tallyman-{name}-{}", std::process::id());
-    let rules =
-        format!("docker = {{ enabled = false }}\n[[cgroup]]\npath = \"{folder}/*\"\nowner = \"$1\"\n");
+    let rules = cgroup_rules(&folder);
     (folder, rules)
 }
 

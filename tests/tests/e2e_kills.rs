@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tallyman_tests::e2e::cgroup::Cgroup;
 use tallyman_tests::e2e::process::until;
-use tallyman_tests::e2e::site::Site;
+use tallyman_tests::e2e::site::{Site, cgroup_rules};
 use tallyman_tests::sim::rng::Rng;
 
 const TENANTS: [&str; 3] = ["acme", "beta", "gamma"];
@@ -143,8 +143,7 @@ fn kills_at_any_moment_lose_and_double_nothing() -> Result<()> {
     let (kills, seed) = (number("KILLS", KILLS)?, number("KILL_SEED", SEED)?);
     eprintln!("KILLS={kills} KILL_SEED={seed}");
     let folder = format!("/tallyman-kills-{}", std::process::id());
-    let rules =
-        format!("docker = {{ enabled = false }}\n[[cgroup]]\npath = \"{folder}/*\"\nowner = \"$1\"\n");
+    let rules = cgroup_rules(&folder);
     let _parent = Cgroup::make(&folder)?;
     let mut site = Site::new(&TENANTS, &rules)?;
     site.enrol()?;

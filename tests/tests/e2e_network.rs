@@ -6,15 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tallyman_tests::e2e::cgroup::Cgroup;
 use tallyman_tests::e2e::hosts::{Hosts, Relay};
-use tallyman_tests::e2e::site::{Ground, Site};
+use tallyman_tests::e2e::site::{Ground, Site, cgroup_rules};
 
 const BURN: &str = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
 const SOON: Duration = Duration::from_secs(30);
 const SEED: u64 = 20_260_101;
-
-fn rules(folder: &str) -> String {
-    format!("docker = {{ enabled = false }}\n[[cgroup]]\npath = \"{folder}/*\"\nowner = \"$1\"\n")
-}
 
 fn burn(cgroup: &Cgroup) -> Result<()> {
     ensure!(cgroup.spawn(BURN)?.wait()?.success(), "the workload failed");
@@ -32,7 +28,7 @@ fn a_cut_between_two_hosts_loses_and_doubles_nothing() -> Result<()> {
         agent_namespace: Some(hosts.there().to_owned()),
         ..Ground::default()
     };
-    let mut site = Site::on(&ground, &["acme"], &rules(&folder))?;
+    let mut site = Site::on(&ground, &["acme"], &cgroup_rules(&folder))?;
     site.enrol()?;
     site.start_metering()?;
     let cgroup = Cgroup::make(&format!("{folder}/acme"))?;
@@ -64,7 +60,7 @@ fn a_cut_between_two_hosts_loses_and_doubles_nothing() -> Result<()> {
 fn a_way_that_loses_doubles_and_reorders_delivers_each_batch_once() -> Result<()> {
     let folder = format!("/tallyman-loss-{}", std::process::id());
     let _parent = Cgroup::make(&folder)?;
-    let mut site = Site::new(&["acme"], &rules(&folder))?;
+    let mut site = Site::new(&["acme"], &cgroup_rules(&folder))?;
     site.enrol()?;
     let relay = Relay::start(site.quic, SEED)?;
     site.send_agent_to(relay.port)?;

@@ -1,15 +1,11 @@
 //! Batches by hand: sent again, carried in a file, taken in twice. Nothing is counted twice, and each order says so.
 
+use anyhow::{Result, ensure};
 use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
 use tallyman_tests::e2e::cgroup::Cgroup;
-use tallyman_tests::e2e::process::until;
-use tallyman_tests::e2e::site::{MINUTE, Site};
+use tallyman_tests::e2e::site::{Site, cgroup_rules};
 
 const BURN: &str = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
-const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// Runs a command; whether it was content, and what it said.
 fn said(command: &mut Command) -> Result<(bool, String)> {
@@ -29,19 +25,6 @@ fn import(site: &Site, file: &str) -> Result<(bool, String)> {
     said(site.aggregator_command().args(["import", file]))
 }
 
-fn stop_agent(site: &mut Site) -> Result<()> {
-    site.agent.take().context("it runs")?.stop(STOP_MAX)
-}
-
-fn start_agent(site: &mut Site) -> Result<()> {
-    drop(std::fs::remove_file(site.path("agent/status.json")));
-    site.start_agent()?;
-    until("the agent meters", MINUTE, || {
-        Ok(site.path("agent").join("status.json").exists().then_some(()))
-    })
-    .with_context(|| site.logs())
-}
-
 /// What is sound in a file that was changed on its way is known, the rest is told, and nothing changes.
 fn a_changed_file_is_told(site: &Site, file: &str) -> Result<()> {
     let mut bytes = std::fs::read(file)?;
@@ -58,26 +41,22 @@ fn a_changed_file_is_told(site: &Site, file: &str) -> Result<()> {
 #[test]
 fn batches_sent_or_carried_again_change_nothing_and_say_so() -> Result<()> {
     let folder = format!("/tallyman-e2e-{}", std::process::id());
-    let rules =
-        format!("docker = {{ enabled = false }}\n[[cgroup]]\npath = \"{folder}/*\"\nowner = \"$1\"\n");
+    let rules = cgroup_rules(&folder);
     let _parent = Cgroup::make(&folder)?;
     let mut site = Site::new(&["acme"], &rules)?;
     site.enrol()?;
-    start_agent(&mut site)?;
+    site.start_metering()?;
     let cgroup = Cgroup::make(&format!("{folder}/acme"))?;
     cgroup.spawn(BURN)?.wait()?;
-    stop_agent(&mut site)?;
+    site.stop_agent()?;
     let first = cgroup.cpu_ns()?;
-    until("the first window is billed", MINUTE, || {
-        Ok((site.usage("acme", "cpu.time")? == first).then_some(()))
-    })
-    .with_context(|| site.logs())?;
+    site.billed_exactly("acme", || Ok(first))?;
 
     // The aggregator is out of reach; what is metered meanwhile leaves the host in a file.
     site.kill_aggregator()?;
-    start_agent(&mut site)?;
+    site.start_metering()?;
     cgroup.spawn(BURN)?.wait()?;
-    stop_agent(&mut site)?;
+    site.stop_agent()?;
     let truth = cgroup.cpu_ns()?;
     ensure!(truth > first, "the workload burned nothing");
     let file = site.path("carried.tlyx").display().to_string();
@@ -104,7 +83,7 @@ fn batches_sent_or_carried_again_change_nothing_and_say_so() -> Result<()> {
     ensure!(good && text.contains("nothing is sent"), "{text}");
     let (good, text) = agent(&site, &["resend"])?;
     ensure!(!good && text.contains("no agent runs"), "{text}");
-    start_agent(&mut site)?;
+    site.start_metering()?;
     let (good, text) = agent(&site, &["resend", "--seq", "1..2"])?;
     ensure!(good, "{text}\n{}", site.logs());
     ensure!(

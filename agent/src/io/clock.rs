@@ -11,8 +11,7 @@ use tallyman_agent_core::sources::proc::parse_boot_id;
 use tallyman_common::ids::BootId;
 use tallyman_common::time::WallMs;
 
-/// Nanoseconds in a second.
-pub const NS_PER_S: u64 = 1_000_000_000;
+pub use tallyman_agent_core::event::NS_PER_S;
 const BOOT_ID: &str = "sys/kernel/random/boot_id";
 
 /// Why there is no time.

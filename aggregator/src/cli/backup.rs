@@ -14,15 +14,15 @@ use sha2::{Digest as _, Sha256};
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::registry::Command;
 use tallyman_aggregator_core::restart::newest_position;
-use tallyman_common::ids::{Digest, hex};
+use tallyman_common::ids::Digest;
 use tallyman_common::time::WallMs;
 
+use super::copy::StoreCopy;
 use super::desk::{Desk, Stopped};
 use super::{Place, print};
 use crate::config::{Config, DEFAULT_DATA};
 use crate::io::clock;
 use crate::io::rocks::{Create, RocksStore};
-use crate::tokens;
 
 /// What a backup's manifest calls itself.
 const FORMAT: &str = "tallyman-backup/1";
@@ -74,22 +74,14 @@ impl Backup {
     /// Copies and prints what was copied.
     pub fn run(&self, config: &Config, as_json: bool) -> anyhow::Result<()> {
         let made = clock::now();
-        // Files can be shared within one file system only; the running program may write nowhere else.
-        let shared = Shared(
-            config
-                .data
-                .join(format!("backup-{}", hex(&tokens::random::<4>()))),
-        );
-        Desk::open(config)?
-            .checkpoint(&shared.0)
-            .context("the store could not be copied")?;
+        let copy = StoreCopy::make(config)?;
         let position = {
-            let store = RocksStore::open(&shared.0, Create::No)?;
+            let store = RocksStore::open(copy.path(), Create::No)?;
             newest_position(&store)?
         };
         make_folder(&self.folder, false)?;
         let mut copier = Copier::new(&self.folder);
-        copier.folder(&shared.0, STORE)?;
+        copier.folder(copy.path(), STORE)?;
         copier.folder(&config.keys(), KEYS)?;
         copier.file_if_there(&config.data.join(SETTINGS), SETTINGS)?;
         let manifest = Manifest {
@@ -198,20 +190,6 @@ fn restore(folder: &Path, data: &Path, as_json: bool) -> anyhow::Result<()> {
         instant_text(manifest.made)
     );
     print(as_json, &serde_json::to_value(&manifest)?, &text)
-}
-
-/// A copy of the store that shares its files, removed with its value.
-struct Shared(PathBuf);
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        match fs::remove_dir_all(&self.0) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                eprintln!("{} could not be removed: {e}", self.0.display());
-            }
-            _ => {}
-        }
-    }
 }
 
 /// Copies files into a folder, each synced, with their sums.

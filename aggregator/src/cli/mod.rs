@@ -8,6 +8,8 @@ mod backup;
 pub mod bill;
 /// Tenants, price books, quarantine.
 mod commerce;
+/// The store as of one moment.
+mod copy;
 /// The running program or the store.
 pub mod desk;
 /// Batches from files.

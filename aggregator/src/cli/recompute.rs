@@ -2,23 +2,20 @@
 //! `--apply` replaces what differs. The check works on a copy of the store that shares its files, so that a running aggregator goes on. The comparison itself is
 //! the core's.
 
-use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use tallyman_aggregator_core::rating::calendar::parse_hour;
 use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
-use tallyman_common::ids::hex;
 use tallyman_common::time::Hour;
 
+use super::copy::StoreCopy;
 use super::desk::Desk;
 use super::print;
 use crate::config::Config;
 use crate::io::clock;
 use crate::io::rocks::{Create, RocksStore};
-use crate::tokens;
 
 /// What is recomputed.
 #[derive(Debug, Args)]
@@ -51,8 +48,8 @@ impl Recompute {
         if self.apply {
             return apply(config, hours, as_json);
         }
-        let copy = Copy::make(config)?;
-        let store = RocksStore::open(&copy.0, Create::No)?;
+        let copy = StoreCopy::make(config)?;
+        let store = RocksStore::open(copy.path(), Create::No)?;
         let (found, _) = recompute_hours(&store, clock::now(), hours)?;
         drop(store);
         print(as_json, &serde_json::to_value(&found)?, &text(&found))?;
@@ -85,36 +82,4 @@ fn text(found: &Comparison) -> String {
         text.push_str(&format!("and {} more differ\n", found.more));
     }
     text
-}
-
-/// A copy of the store, removed with its value.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn make(config: &Config) -> anyhow::Result<Self> {
-        // Files can be shared within one file system only, so within the data folder.
-        let path = config
-            .data
-            .join(format!("recompute-{}", hex(&tokens::random::<4>())));
-        let copy = Self(path);
-        Desk::open(config)?
-            .checkpoint(&copy.0)
-            .context("the store could not be copied")?;
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        remove(&self.0);
-    }
-}
-
-fn remove(path: &Path) {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            eprintln!("{} could not be removed: {e}", path.display());
-        }
-        _ => {}
-    }
 }

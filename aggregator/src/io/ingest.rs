@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use quinn::{Connection, RecvStream, SendStream};
-use rustls::pki_types::CertificateDer;
 use tallyman_aggregator_core::aggregator::Answer;
 use tallyman_aggregator_core::ingest::{Checked, Reason, Refusal, check};
 use tallyman_aggregator_core::registry::{NodeStatus, Registry};
@@ -18,7 +17,7 @@ use tokio::time::timeout;
 
 use super::faults;
 use super::frames::{StreamError, read_content, read_length, read_message, say, say_last};
-use super::keys::node_of;
+use super::keys::{node_of, peer_certificate};
 use super::quic::{Budget, CLOSE_ENDED, CLOSE_PROTOCOL, CLOSE_REFUSED, Context, open_wide};
 use super::readmit::readmit_if_unknown;
 use crate::limits::{
@@ -276,9 +275,7 @@ async fn live(context: &Context, node: NodeId, mut recv: RecvStream) {
 }
 
 fn peer_node(connection: &Connection) -> Option<NodeId> {
-    let identity = connection.peer_identity()?;
-    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    node_of(chain.first()?)
+    node_of(&peer_certificate(connection)?)
 }
 
 fn kind(message: &Message) -> &'static str {

@@ -227,6 +227,13 @@ impl Authority {
     }
 }
 
+/// The certificate that the other side of a connection showed, verified by the handshake.
+pub fn peer_certificate(connection: &quinn::Connection) -> Option<CertificateDer<'static>> {
+    let identity = connection.peer_identity()?;
+    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    chain.into_iter().next()
+}
+
 /// The node that a verified certificate names.
 pub fn node_of(certificate: &CertificateDer<'_>) -> Option<NodeId> {
     uri_of(certificate, NODE_URI)?.parse().ok()

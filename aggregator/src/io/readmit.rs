@@ -2,11 +2,10 @@
 //! name their signing key. While nobody settled the restore they are taken back, each by a decision of its own.
 
 use quinn::Connection;
-use rustls::pki_types::CertificateDer;
 use tallyman_aggregator_core::registry::Command;
 use tallyman_common::ids::NodeId;
 
-use super::keys::signing_key_of;
+use super::keys::{peer_certificate, signing_key_of};
 use crate::handle::Handle;
 
 /// Who decides then: the authority, by what it signed before.
@@ -19,7 +18,8 @@ pub async fn readmit_if_unknown(handle: &Handle, connection: &Connection, node: 
         return;
     }
     let peer = connection.remote_address();
-    let Some(signing_key) = key_of(connection) else {
+    let certificate = peer_certificate(connection);
+    let Some(signing_key) = certificate.as_ref().and_then(signing_key_of) else {
         return tracing::warn!(%peer, %node, "a node that joined after the backup has an old certificate: enrol it again");
     };
     let host_name = format!("came back from {}", peer.ip());
@@ -37,10 +37,4 @@ pub async fn readmit_if_unknown(handle: &Handle, connection: &Connection, node: 
             tracing::warn!(%peer, %node, %error, "a node that joined after the backup is not taken back")
         }
     }
-}
-
-fn key_of(connection: &Connection) -> Option<[u8; 32]> {
-    let identity = connection.peer_identity()?;
-    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    signing_key_of(chain.first()?)
 }
