@@ -10,7 +10,9 @@ use tallyman_aggregator_core::log::{Entry, Kept, decode_decision};
 use tallyman_aggregator_core::rating::PriceBook;
 use tallyman_aggregator_core::rating::calendar::{BillingZone, parse_hour};
 use tallyman_aggregator_core::rating::instant::parse_instant;
-use tallyman_aggregator_core::rollup::cell::{NodeHour, OwnerHour, owner_of_key};
+use tallyman_aggregator_core::rollup::Inference;
+use tallyman_aggregator_core::rollup::cell::{NodeHour, OwnerHour};
+use tallyman_aggregator_core::rollup::part::owner_of_key;
 use tallyman_common::codec;
 use tallyman_common::export::ExportReader;
 use tallyman_common::ids::NodeId;
@@ -190,6 +192,7 @@ pub fn query(data: &[u8]) {
 pub fn store_values(data: &[u8]) {
     drop(OwnerHour::decode(data));
     drop(NodeHour::decode(data));
+    drop(Inference::decode(data));
     drop(Entry::decode(data));
     drop(Kept::decode(data));
     drop(decode_decision(data));

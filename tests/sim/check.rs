@@ -8,7 +8,8 @@ use tallyman_aggregator_core::bills::{Books, Viewer, draft};
 use tallyman_aggregator_core::log::{Fate, Kept};
 use tallyman_aggregator_core::ports::{Read, Table};
 use tallyman_aggregator_core::recompute::recompute;
-use tallyman_aggregator_core::rollup::cell::{NodeHour, OwnerHour, owner_of_key};
+use tallyman_aggregator_core::rollup::cell::{NodeHour, OwnerHour};
+use tallyman_aggregator_core::rollup::part::owner_of_key;
 use tallyman_common::codec;
 use tallyman_common::ids::{BootId, NodeId, Owner, Seq, SpoolId};
 use tallyman_common::meter::Meter;
@@ -208,7 +209,7 @@ fn nodes_with_holes(world: &World, billed: &BTreeMap<Owner, Billed>) -> Result<B
         .collect();
     let mut minutes: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
     let visit = &mut |key: &[u8], value: &[u8]| {
-        let (hour, node) = key.split_at(4);
+        let (hour, node) = (&key[..4], &key[4..20]);
         let hour = u64::from(u32::from_be_bytes(hour.try_into().expect("four bytes")));
         let value = NodeHour::decode(value).expect("the store holds what was put");
         let seen = minutes

@@ -19,6 +19,9 @@ mod messages;
 // Keys and values of the aggregator's tables.
 #[path = "golden_formats/store.rs"]
 mod store;
+// Usage over holes, and what a seal is over.
+#[path = "golden_formats/seals.rs"]
+mod seals;
 // The agent's segments and checkpoints.
 #[path = "golden_formats/spool.rs"]
 mod spool;
@@ -36,6 +39,7 @@ fn no_golden_file_is_left_over() {
         wire::FILES,
         messages::FILES,
         store::FILES,
+        seals::FILES,
         spool::FILES,
         export::FILES,
     ]

@@ -5,6 +5,8 @@
 
 /// Taking batches.
 mod admit;
+/// Closing hours.
+mod close;
 /// Taking decisions.
 mod decide;
 
@@ -20,9 +22,12 @@ use crate::log::Kept;
 use crate::ports::{Changes, Durable, Read, Store, StoreError, Table, commit};
 use crate::recompute::Difference;
 use crate::registry::{Command, Registry, Rejected};
-use crate::restart::{META_POSITION, meta_number, newest_position, read_marks, read_registry, replay};
-use crate::rollup::Rollup;
+use crate::restart::{
+    META_FLOOR, META_POSITION, meta_number, newest_position, read_marks, read_registry, replay,
+};
 use crate::rollup::cache::FoldError;
+use crate::rollup::{Inference, Rollup};
+use crate::seal::HoleDraft;
 
 /// Names the asker of an event, so that the shell finds whom to answer.
 pub type Ticket = u64;
@@ -45,6 +50,8 @@ pub enum Event {
         /// What.
         command: Command,
     },
+    /// A hole was judged beside the writer.
+    Judge(Ticket, Box<HoleDraft>),
     /// Time passes: cells may be due.
     Tick,
 }
@@ -65,7 +72,6 @@ pub enum Answer {
 }
 
 const META_STORE: &[u8] = b"store-id";
-const META_FLOOR: &[u8] = b"cells-floor";
 
 /// Counters since the start, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,6 +98,7 @@ pub struct Aggregator {
     changes: Changes,
     changed_nodes: BTreeSet<NodeId>,
     pending_headers: BTreeMap<Vec<u8>, Kept>,
+    pending_inferences: BTreeMap<u64, Inference>,
     answers: Vec<(Ticket, Answer)>,
     failed: bool,
 }
@@ -143,6 +150,7 @@ impl Aggregator {
             changes: Changes::default(),
             changed_nodes: BTreeSet::new(),
             pending_headers: BTreeMap::new(),
+            pending_inferences: BTreeMap::new(),
             answers: Vec::new(),
             failed: false,
         })
@@ -185,6 +193,7 @@ impl Aggregator {
             Event::Tick => return Ok(()),
             Event::Batch(ticket, checked) => (ticket, self.admit(now, *checked, store)?),
             Event::Hello(ticket, hello) => (ticket, Answer::Welcome(self.welcome(now, &hello, store)?)),
+            Event::Judge(ticket, draft) => (ticket, self.judge(now, *draft, store)?),
             Event::Command {
                 ticket,
                 actor,
@@ -252,6 +261,7 @@ impl Aggregator {
             std::mem::take(&mut self.answers),
         );
         self.pending_headers.clear();
+        self.pending_inferences.clear();
         // Answers to reads alone need no commit, but the witness comes from one all the same.
         let done = commit(store, &changes, answers);
         self.failed = done.is_err();

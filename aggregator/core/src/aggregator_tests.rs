@@ -11,7 +11,12 @@ use super::*;
 use crate::ingest::check;
 use crate::memory::MemoryStore;
 use crate::recompute::recompute;
-use crate::rollup::cell::{FLAG_SPREAD, OwnerHour, owner_key};
+use crate::rollup::cell::{FLAG_SPREAD, OwnerHour};
+use crate::rollup::part::owner_key;
+
+/// Holes, seals, and what is late behind them.
+#[path = "aggregator_seal_tests.rs"]
+mod seals;
 
 const START: Hour = Hour(490_000);
 
@@ -76,6 +81,17 @@ impl World {
     }
 
     fn frame(&self, seq: u64, change: impl FnOnce(&mut Header), cpu: (u128, u128)) -> Vec<u8> {
+        let spool = SpoolId([5; 16]);
+        self.frame_born(seq, change, cpu, Birth { spool, seq: 1 })
+    }
+
+    fn frame_born(
+        &self,
+        seq: u64,
+        change: impl FnOnce(&mut Header),
+        cpu: (u128, u128),
+        birth: Birth,
+    ) -> Vec<u8> {
         let end = START.start().0 + seq * MINUTE_MS;
         let mut header = Header {
             version: VERSION,
@@ -109,10 +125,6 @@ impl World {
             from: cpu.0,
             to: cpu.1,
         }];
-        let birth = Birth {
-            spool: header.spool,
-            seq: 1,
-        };
         record.groups.push(Group {
             dims: Dims::new(),
             birth,

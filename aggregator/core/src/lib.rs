@@ -30,3 +30,5 @@ pub mod registry;
 pub mod restart;
 /// Batches summed up by hour.
 pub mod rollup;
+/// When an hour's values stay as they are, and what holes in it hide.
+pub mod seal;

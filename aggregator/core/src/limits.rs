@@ -24,7 +24,14 @@ pub const CACHED_HOURS_MAX: usize = 1_000_000;
 pub const CACHE_AGE_MS: u64 = 2 * HOUR_MS;
 /// Holes kept by name in one owner's hour; the rest is counted.
 pub const HOLES_PER_HOUR_MAX: usize = 64;
-/// How long after its end an hour is sealed, milliseconds; with its last hour a month is final.
+/// How long after its end a period is complete although batches are missing, milliseconds: then the holes stand on its
+/// bill.
+pub const COMPLETE_AFTER_MS: u64 = 600_000;
+/// Batches that are read back from a hole for the last readings of its far side: a series is idle for a day at most
+/// before it is forgotten, and windows last a minute; more than two days are for outages of acknowledgement.
+pub const WALK_BATCHES_MAX: usize = 4_000;
+/// How long after its end an hour is sealed, milliseconds, unless the configuration says otherwise; with
+/// its last hour a month is final.
 pub const SEAL_GRACE_MS: u64 = 72 * HOUR_MS;
 /// Renewal requests whose clock is further off than this are refused, milliseconds.
 pub const RENEWAL_SKEW_MS_MAX: u64 = 300_000;

@@ -22,13 +22,15 @@ pub enum Table {
     Cells,
     /// (hour, node) → minutes received.
     NodeHours,
+    /// Position → usage over a judged hole; never trimmed.
+    Inferences,
     /// Single values: store identity, positions.
     Meta,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Log,
         Self::Decisions,
         Self::Headers,
@@ -36,6 +38,7 @@ impl Table {
         Self::Marks,
         Self::Cells,
         Self::NodeHours,
+        Self::Inferences,
         Self::Meta,
     ];
 
@@ -49,6 +52,7 @@ impl Table {
             Self::Marks => "marks",
             Self::Cells => "cells",
             Self::NodeHours => "node-hours",
+            Self::Inferences => "inferences",
             Self::Meta => "meta",
         }
     }

@@ -11,12 +11,16 @@ use crate::ingest::Marks;
 use crate::log::{Entry, Fate, decode_decision, position_key, position_of};
 use crate::ports::{Read, StoreError, Table};
 use crate::registry::{Command, Decision, Registry};
-use crate::rollup::Rollup;
 use crate::rollup::cache::FoldError;
+use crate::rollup::cell::{KIND_INFERRED, KIND_WITHDRAWN};
 use crate::rollup::fold::BatchPlace;
+use crate::rollup::{Inference, Rollup};
 
 /// Key of the newest position in the table of single values (docs/FORMATS.md).
 pub const META_POSITION: &[u8] = b"last-position";
+
+/// Key of the position up to which the stored cells contain everything.
+pub const META_FLOOR: &[u8] = b"cells-floor";
 
 /// Position of the newest entry; 0 in a new store. An error when the store can't be read or its value is no position.
 pub fn newest_position(store: &dyn Read) -> Result<u64, StoreError> {
@@ -39,11 +43,17 @@ pub fn meta_number(store: &dyn Read, key: &[u8]) -> Result<u64, StoreError> {
 
 /// The fold of all decisions.
 pub fn read_registry(store: &dyn Read) -> Result<Registry, FoldError> {
+    read_registry_until(store, u64::MAX)
+}
+
+/// The fold of all decisions up to a position, that one included.
+pub fn read_registry_until(store: &dyn Read, position: u64) -> Result<Registry, FoldError> {
     let (mut registry, mut fault) = (Registry::default(), None);
+    let end = [&position_key(position)[..], &[0]].concat();
     store.scan(
         Table::Decisions,
         &[],
-        &[u8::MAX; 10],
+        &end,
         &mut |_, value| match decode_decision(value) {
             Ok(decision) => {
                 registry.apply(&decision);
@@ -73,7 +83,7 @@ pub fn read_marks(store: &dyn Read) -> Result<Marks, FoldError> {
     fault.map_or(Ok(marks), |e| Err(e.into()))
 }
 
-/// Folds every counted entry and every release above `floor`, in order of position (I5).
+/// Folds every counted entry, and every decision that changes cells, above `floor`, in order of position (I5).
 pub fn replay(
     store: &dyn Read,
     registry: &Registry,
@@ -81,8 +91,8 @@ pub fn replay(
     now: WallMs,
     rollup: &mut Rollup,
 ) -> Result<(), FoldError> {
-    let releases = releases_above(store, floor)?;
-    let mut releases = releases.into_iter().peekable();
+    let decisions = folding_above(store, floor)?;
+    let mut decisions = decisions.iter().peekable();
     let mut fault = None;
     store.scan(
         Table::Log,
@@ -91,8 +101,8 @@ pub fn replay(
         &mut |key, value| {
             let done = (|| -> Result<(), FoldError> {
                 let (position, entry) = (position_of(key)?, Entry::decode(value)?);
-                while let Some((at, held)) = releases.next_if(|(at, _)| *at < position) {
-                    fold_release(at, held, store, registry, now, rollup)?;
+                while let Some(decision) = decisions.next_if(|d| d.position < position) {
+                    fold_decision(decision, store, registry, now, rollup)?;
                 }
                 match entry.fate {
                     Fate::Counted => fold_entry(position, &entry, registry, now, rollup, store),
@@ -110,50 +120,68 @@ pub fn replay(
     if let Some(e) = fault {
         return Err(e);
     }
-    releases.try_for_each(|(at, held)| fold_release(at, held, store, registry, now, rollup))
+    decisions.try_for_each(|decision| fold_decision(decision, store, registry, now, rollup))
 }
 
-fn releases_above(store: &dyn Read, floor: u64) -> Result<Vec<(u64, u64)>, FoldError> {
-    let (mut releases, mut fault) = (Vec::new(), None);
+/// The decisions above `floor` that change cells.
+fn folding_above(store: &dyn Read, floor: u64) -> Result<Vec<Decision>, FoldError> {
+    let (mut found, mut fault) = (Vec::new(), None);
     store.scan(
         Table::Decisions,
         &position_key(floor + 1),
         &[u8::MAX; 10],
         &mut |_, value| match decode_decision(value) {
-            Ok(Decision {
-                position,
-                command: Command::ReleaseBatch { position: held, .. },
-                ..
-            }) => {
-                releases.push((position, held));
+            Ok(decision) => {
+                let folds = matches!(
+                    decision.command,
+                    Command::ReleaseBatch { .. } | Command::JudgeHole(_) | Command::WithdrawJudgement { .. }
+                );
+                found.extend(folds.then_some(decision));
                 ControlFlow::Continue(())
             }
-            Ok(_) => ControlFlow::Continue(()),
             Err(e) => {
                 fault = Some(e);
                 ControlFlow::Break(())
             }
         },
     )?;
-    fault.map_or(Ok(releases), |e| Err(e.into()))
+    fault.map_or(Ok(found), |e| Err(e.into()))
 }
 
-fn fold_release(
-    at: u64,
-    held: u64,
+fn fold_decision(
+    decision: &Decision,
     store: &dyn Read,
     registry: &Registry,
     now: WallMs,
     rollup: &mut Rollup,
 ) -> Result<(), FoldError> {
-    let missing = || FoldError::Entry {
-        position: held,
-        reason: "released, but not in the log".into(),
+    let position = decision.position;
+    let (judged, kind) = match decision.command {
+        Command::ReleaseBatch { position: held, .. } => {
+            let missing = || FoldError::Entry {
+                position: held,
+                reason: "released, but not in the log".into(),
+            };
+            let value = store.get(Table::Log, &position_key(held))?.ok_or_else(missing)?;
+            return fold_entry(position, &Entry::decode(&value)?, registry, now, rollup, store);
+        }
+        Command::WithdrawJudgement { position: judged } => (judged, KIND_WITHDRAWN),
+        _ => (position, KIND_INFERRED),
     };
-    let value = store.get(Table::Log, &position_key(held))?.ok_or_else(missing)?;
-    fold_entry(at, &Entry::decode(&value)?, registry, now, rollup, store)
+    let Some(inference) = read_inference(store, judged)? else {
+        return Ok(());
+    };
+    let sealed = registry.seals.newest_before(position);
+    rollup.fold_inference((position, sealed), &inference, kind, now, store)
 }
 
+/// What was inferred by the judgement at `position`; `None` if that was nothing.
+pub fn read_inference(store: &dyn Read, position: u64) -> Result<Option<Inference>, FoldError> {
+    let value = store.get(Table::Inferences, &position_key(position))?;
+    Ok(value.map(|v| Inference::decode(&v)).transpose()?)
+}
+
+/// Folds an entry by the entry or decision at `position` that counts it.
 pub(crate) fn fold_entry(
     position: u64,
     entry: &Entry,
@@ -167,7 +195,8 @@ pub(crate) fn fold_entry(
     }
     let (header, records) = open_entry(position, entry, registry)?;
     let group = rollup.group(registry.nodes.get(&header.node).map_or("", |n| n.group.as_str()));
-    let place = BatchPlace::new(position, group, &header).ok_or_else(|| FoldError::Entry {
+    let sealed = registry.seals.newest_before(position);
+    let place = BatchPlace::new(position, sealed, group, &header).ok_or_else(|| FoldError::Entry {
         position,
         reason: "its window lies before 1970".into(),
     })?;

@@ -12,7 +12,8 @@ use tallyman_aggregator_core::bills::{self, Bill, BillError, Books, Viewer, tena
 use tallyman_aggregator_core::ports::{Read, StoreError, Table, Visit};
 use tallyman_aggregator_core::registry::NodeStatus;
 use tallyman_aggregator_core::rollup::cache::FoldError;
-use tallyman_aggregator_core::rollup::cell::{Addition, KIND_SUM, OwnerHour, owner_key};
+use tallyman_aggregator_core::rollup::cell::{Addition, KIND_SUM, OwnerHour};
+use tallyman_aggregator_core::rollup::part::owner_key;
 use tallyman_common::codec;
 use tallyman_common::ids::{NodeId, Owner};
 use tallyman_common::message::LiveRow;

@@ -333,7 +333,7 @@ fn table_options(table: Table, cache: &Cache) -> Options {
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
         }
         Table::NodeHours => blocks.set_bloom_filter(10.0, false),
-        Table::Decisions | Table::Held | Table::Marks | Table::Meta => {}
+        Table::Decisions | Table::Held | Table::Marks | Table::Inferences | Table::Meta => {}
     }
     options.set_block_based_table_factory(&blocks);
     options

@@ -162,6 +162,17 @@ impl Money {
         })
     }
 
+    /// The exact difference; fails for another currency.
+    pub fn checked_sub(self, other: Self) -> Result<Self, MoneyError> {
+        let negated = other.minor_units.checked_neg().ok_or(MoneyError::TooManyDigits {
+            operation: "a subtraction",
+        })?;
+        self.checked_add(Self {
+            minor_units: negated,
+            ..other
+        })
+    }
+
     /// The number alone, with the currency's places: `1.40`.
     pub fn number(self) -> String {
         let sign = if self.minor_units < 0 { "-" } else { "" };

@@ -170,7 +170,7 @@ fn fold_alone(sample: &Sample) -> Result<Duration> {
         timed(&mut sum, || {
             let position = at as u64 + 1;
             let group = rollup.group("default");
-            let place = BatchPlace::new(position, group, &header).context("after 1970")?;
+            let place = BatchPlace::new(position, None, group, &header).context("after 1970")?;
             rollup.fold(&place, &records, now, &empty)?;
             if at % sample.group == 0 {
                 rollup.flush(now, false, &mut Changes::default());

@@ -7,11 +7,11 @@ use tallyman_aggregator_core::log::{
 };
 use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::{Read, Table};
-use tallyman_aggregator_core::registry::{Command, Decision, Scope, TenantTerms};
+use tallyman_aggregator_core::registry::{Command, Decision, Judgement, Scope, TenantTerms};
 use tallyman_aggregator_core::rollup::cell::{
     Cell, CellSet, FLAG_PARTIAL, FLAG_SPREAD, HoleNote, KIND_MAXIMUM, KIND_SUM, NodeHour, OwnerHour, Trace,
-    node_hour_key, owner_key, owner_of_key,
 };
+use tallyman_aggregator_core::rollup::part::{Part, node_hour_key, owner_key, owner_of_key};
 use tallyman_common::codec;
 use tallyman_common::ids::{Digest, NodeId, Owner};
 use tallyman_common::meter::Meter;
@@ -64,15 +64,37 @@ fn keys() {
             key = key.word("cells: owner name", owner.name());
         }
         assert_eq!(owner_key(sample::HOUR, owner), key.bytes());
-        assert_eq!(owner_of_key(&key.bytes()), Ok((sample::HOUR, owner.clone())));
+        let on_time = Part::from(sample::HOUR);
+        assert_eq!(owner_of_key(&key.bytes()), Ok((on_time, owner.clone())));
         layout = layout.then(key);
     }
     let node_hour = Layout::new()
         .be32("node-hours: hour", sample::HOUR.0)
         .raw("node-hours: node", &sample::node().0);
     assert_eq!(node_hour_key(sample::HOUR, sample::node()), node_hour.bytes());
+    let late = Part::of(sample::HOUR, Some(sample::HOUR.next()));
+    let suffix = |table: &str| {
+        Layout::new().u8(&format!("{table}, late part: 0"), 0).be32(
+            &format!("{table}, late part: newest sealed hour"),
+            sample::HOUR.0 + 1,
+        )
+    };
+    let late_owner = Layout::new()
+        .be32("cells: hour", sample::HOUR.0)
+        .u8("cells: owner kind", 2)
+        .word("cells: owner name", sample::claim().name())
+        .then(suffix("cells"));
+    assert_eq!(owner_key(late, &sample::claim()), late_owner.bytes());
+    assert_eq!(owner_of_key(&late_owner.bytes()), Ok((late, sample::claim())));
+    let late_node = Layout::new()
+        .be32("node-hours: hour", sample::HOUR.0)
+        .raw("node-hours: node", &sample::node().0)
+        .then(suffix("node-hours"));
+    assert_eq!(node_hour_key(late, sample::node()), late_node.bytes());
     let layout = layout
         .then(node_hour)
+        .then(late_owner)
+        .then(late_node)
         .word("meta", "store-id")
         .word("meta", "last-position")
         .word("meta", "cells-floor");
@@ -178,7 +200,8 @@ fn marks() {
         node.add(sample::SPOOL, 0, seq);
     }
     node.keep(sample::SPOOL, 0, 13);
-    node.note(&header, sample::at(3));
+    node.give_up(sample::SPOOL, 0, 9, 9);
+    node.note(&header, sample::at(3), None);
     let layout = Layout::new()
         .count("spools", 1)
         .raw("spool0.spool", &sample::SPOOL.0)
@@ -186,10 +209,13 @@ fn marks() {
         .u64("spool0.watermark", 3)
         .count("spool0.above", 2)
         .u64("above0.from", 7)
-        .u64("above0.to", 9)
+        .u64("above0.to", 10)
         .u64("above1.from", 12)
         .u64("above1.to", 13)
         .u64("spool0.kept", 13)
+        .count("spool0.lost", 1)
+        .u64("lost0.from", 9)
+        .u64("lost0.to", 10)
         .count("boots", 1)
         .raw("boot0.boot", &sample::BOOT.0)
         .raw("boot0.spool", &sample::SPOOL.0)
@@ -197,7 +223,9 @@ fn marks() {
         .u64("boot0.last end (ms)", 3_660_000)
         .u64("newest_end (ms)", sample::at(2).0)
         .u64("last_received (ms)", sample::at(3).0)
-        .u64("first_start (ms)", sample::at(1).0)
+        .count("starts", 1)
+        .u32("start0.newest sealed hour (0: none)", 0)
+        .u64("start0.first start (ms)", sample::at(1).0)
         .u8("stopped", 1)
         .raw("newest_spool", &sample::SPOOL.0);
     let bytes = frozen(
@@ -395,6 +423,7 @@ fn meta() {
             "marks",
             "cells",
             "node-hours",
+            "inferences",
             "meta"
         ]
     );
@@ -479,6 +508,39 @@ fn repairs() -> Vec<Command> {
     ]
 }
 
+/// Those that close hours.
+fn closings() -> Vec<Command> {
+    let (node, spool) = (sample::node(), sample::SPOOL);
+    vec![
+        Command::GiveUpBatches {
+            node,
+            spool,
+            first: 2,
+            last: 3,
+            reason: "its disk is gone".to_owned(),
+        },
+        Command::JudgeHole(Judgement {
+            node,
+            spool,
+            seq: 4,
+            missing: vec![(spool, 2, 3)],
+            start: sample::at(1),
+            end: sample::at(3),
+            values: 12,
+            unresolved: 1,
+            contradictions: 0,
+            upto: 99,
+        }),
+        Command::WithdrawJudgement { position: 100 },
+        Command::SealHour {
+            hour: sample::HOUR,
+            values: 3,
+            digest: Digest([0xaa; 32]),
+            upto: 99,
+        },
+    ]
+}
+
 /// A new command does not compile until it is here; then it belongs into [`commands`].
 fn is_in_the_file(command: &Command) -> bool {
     match command {
@@ -495,7 +557,11 @@ fn is_in_the_file(command: &Command) -> bool {
         | Command::ReplaceCells { .. }
         | Command::NoteRestore { .. }
         | Command::SettleRestore { .. }
-        | Command::ReadmitNode { .. } => true,
+        | Command::ReadmitNode { .. }
+        | Command::GiveUpBatches { .. }
+        | Command::JudgeHole(_)
+        | Command::WithdrawJudgement { .. }
+        | Command::SealHour { .. } => true,
     }
 }
 
@@ -512,6 +578,7 @@ fn decisions_of_every_command() {
     let decisions: Vec<Decision> = commands()
         .into_iter()
         .chain(repairs())
+        .chain(closings())
         .zip(1..)
         .map(decision)
         .collect();

@@ -38,12 +38,14 @@ const AGGREGATOR: Stages = &[
     ("rating", &["rollup"]),
     (
         "bills",
-        &["rating", "rollup", "registry", "ingest", "ports", "limits"],
+        &[
+            "rating", "rollup", "registry", "restart", "ingest", "log", "ports", "limits",
+        ],
     ),
     (
         "api",
         &[
-            "bills", "restart", "rating", "rollup", "registry", "ingest", "log", "ports", "limits",
+            "bills", "seal", "restart", "rating", "rollup", "registry", "ingest", "log", "ports", "limits",
         ],
     ),
     // Beside the path.
@@ -54,6 +56,12 @@ const AGGREGATOR: Stages = &[
     (
         "restart",
         &["ingest", "log", "memory", "ports", "registry", "rollup"],
+    ),
+    (
+        "seal",
+        &[
+            "bills", "restart", "rollup", "registry", "ingest", "log", "ports", "limits",
+        ],
     ),
     ("recompute", &["restart", "memory", "ports", "rollup"]),
     ("aggregator", &["*"]),

@@ -31,7 +31,8 @@ impl Aggregator {
         let marks = self.marks.node_mut(header.node);
         let mark = marks.find(header.spool, header.partition);
         let has_room = mark.is_none_or(|m| m.has_room_for(header.seq));
-        let reason = if !known.is_empty() || mark.is_some_and(|m| m.has(header.seq)) {
+        let is_taken = mark.is_some_and(|m| m.has(header.seq) && !m.is_lost(header.seq));
+        let reason = if !known.is_empty() || is_taken {
             Some(Reason::Conflict)
         } else if marks.covered_by_another(&header) {
             Some(Reason::TimeCoveredTwice)
@@ -45,9 +46,16 @@ impl Aggregator {
             None
         };
         match reason {
-            Some(reason) => Ok(self.hold(now, &checked, reason)),
+            Some(reason) => {
+                // Nothing is inferred over what is held.
+                self.withdraw_around(now, &header, store)?;
+                Ok(self.hold(now, &checked, reason))
+            }
             None if !has_room => Ok(nack(&header, Reason::TooManyGaps, "")),
-            None => self.count(now, checked, store),
+            None => {
+                self.withdraw_around(now, &header, store)?;
+                self.count(now, checked, store)
+            }
         }
     }
 
@@ -111,7 +119,9 @@ impl Aggregator {
         let records = checked.records.expect("unreadable batches are held");
         let known = self.registry.nodes.get(&checked.header.node);
         let group = self.rollup.group(known.map_or("", |n| n.group.as_str()));
-        let place = BatchPlace::new(position, group, &checked.header).expect("checked with the content");
+        let sealed = self.registry.seals.newest();
+        let place =
+            BatchPlace::new(position, sealed, group, &checked.header).expect("checked with the content");
         self.rollup.fold(&place, &records, now, store)?;
         self.acknowledge(&checked.header, now);
         self.counters.counted += 1;
@@ -122,7 +132,7 @@ impl Aggregator {
     pub(super) fn acknowledge(&mut self, header: &Header, now: WallMs) {
         let marks = self.marks.node_mut(header.node);
         marks.add(header.spool, header.partition, header.seq);
-        marks.note(header, now);
+        marks.note(header, now, self.registry.seals.newest());
         self.changed_nodes.insert(header.node);
     }
 

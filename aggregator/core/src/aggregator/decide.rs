@@ -1,12 +1,10 @@
 //! Taking decisions: checked, logged, then in effect.
 
-use std::sync::Arc;
-
 use tallyman_common::time::WallMs;
-use tallyman_common::wire::Frame;
+use tallyman_common::wire::{Frame, Header};
 
 use super::{Aggregator, Answer};
-use crate::log::{Entry, Fate, encode_decision, position_key};
+use crate::log::{Entry, Fate, position_key};
 use crate::ports::{Read, Table};
 use crate::registry::{Command, Decision, Rejected};
 use crate::restart::{fold_entry, open_entry};
@@ -24,6 +22,9 @@ impl Aggregator {
         if let Err(rejected) = self.registry.check(&command, now) {
             return Ok(Answer::Rejected(rejected));
         }
+        if let Err(rejected) = self.check_here(&command, store)? {
+            return Ok(Answer::Rejected(rejected));
+        }
         let decided = match &command {
             Command::ReleaseBatch { position, .. } | Command::DiscardBatch { position, .. } => {
                 Some(*position)
@@ -37,24 +38,16 @@ impl Aggregator {
             },
             None => None,
         };
-        self.position += 1;
-        let decision = Decision {
-            position: self.position,
-            at: now,
-            actor,
-            source,
-            command,
-        };
-        self.changes.put(
-            Table::Decisions,
-            position_key(self.position),
-            encode_decision(&decision),
-        );
-        Arc::make_mut(&mut self.registry).apply(&decision);
-        if let Some(entry) = entry {
-            self.settle(now, &decision, &entry, store)?;
+        if let Some((header, _)) = &entry {
+            // Before the decision: what it folds stands behind what is taken back.
+            self.withdraw_around(now, header, store)?;
         }
-        Ok(Answer::Applied(self.position))
+        let decision = self.put_decision(now, actor, source, command);
+        self.take_effect(&decision);
+        if let Some((header, entry)) = entry {
+            self.settle(now, &decision, &header, &entry, store)?;
+        }
+        Ok(Answer::Applied(decision.position))
     }
 
     fn held_entry(
@@ -62,7 +55,7 @@ impl Aggregator {
         position: u64,
         command: &Command,
         store: &dyn Read,
-    ) -> Result<Result<Entry, Rejected>, FoldError> {
+    ) -> Result<Result<(Header, Entry), Rejected>, FoldError> {
         let missing = || Rejected::Missing {
             what: "held batch at position",
             name: position.to_string(),
@@ -80,7 +73,12 @@ impl Aggregator {
                 "its content can't be understood: it can only be discarded".into(),
             )));
         }
-        Ok(Ok(entry))
+        let header = Frame::parse(&entry.frame).map(|f| f.header);
+        let header = header.map_err(|e| FoldError::Entry {
+            position,
+            reason: e.to_string(),
+        })?;
+        Ok(Ok((header, entry)))
     }
 
     /// Releases or discards: either way the agent may drop the batch.
@@ -88,15 +86,10 @@ impl Aggregator {
         &mut self,
         now: WallMs,
         decision: &Decision,
+        header: &Header,
         entry: &Entry,
         store: &dyn Read,
     ) -> Result<(), FoldError> {
-        let header = Frame::parse(&entry.frame)
-            .map(|f| f.header)
-            .map_err(|e| FoldError::Entry {
-                position: decision.position,
-                reason: e.to_string(),
-            })?;
         if matches!(decision.command, Command::ReleaseBatch { .. }) {
             fold_entry(
                 decision.position,
@@ -107,7 +100,7 @@ impl Aggregator {
                 store,
             )?;
         }
-        self.acknowledge(&header, now);
+        self.acknowledge(header, now);
         Ok(())
     }
 }

@@ -16,7 +16,8 @@ use crate::log::{HeldNote, position_of};
 use crate::ports::Table;
 use crate::registry::{NodeStatus, TenantTerms};
 use crate::rollup::cache::FoldError;
-use crate::rollup::cell::{OwnerHour, owner_of_key};
+use crate::rollup::cell::{KIND_INFERRED, KIND_SUM, KIND_WITHDRAWN, OwnerHour};
+use crate::rollup::part::owner_of_key;
 
 /// Hours of the past in which a node's missing minutes are counted.
 const NODE_HOURS: u32 = 24;
@@ -106,7 +107,8 @@ pub fn nodes(books: Books<'_>) -> Result<Vec<NodeView>, FoldError> {
 
 fn node(books: Books<'_>, id: NodeId) -> Result<NodeView, FoldError> {
     let known = &books.registry.nodes[&id];
-    let marks = books.marks.node(id).filter(|m| m.has_counted());
+    let marks = books.marks.node(id);
+    let marks = marks.filter(|m| m.expected_from(books.registry.seals.newest()).is_some());
     let (mut expected, mut received) = (0, 0);
     let now = books.now.hour();
     let first = Hour(now.0.checked_sub(NODE_HOURS).unwrap_or(now.0));
@@ -162,7 +164,8 @@ pub fn unconfirmed(books: Books<'_>, span: Range<Hour>) -> Result<Vec<Unconfirme
     let (from, to) = (span.start.0.to_be_bytes(), span.end.0.to_be_bytes());
     books.store.scan(Table::Cells, &from, &to, &mut |key, value| {
         let done = (|| -> Result<(), FoldError> {
-            let (hour, owner) = owner_of_key(key)?;
+            let (part, owner) = owner_of_key(key)?;
+            let hour = part.hour;
             if owner == Owner::Host || books.registry.tenants.tenant_of(&owner, hour).is_some() {
                 return Ok(());
             }
@@ -171,15 +174,19 @@ pub fn unconfirmed(books: Books<'_>, span: Range<Hour>) -> Result<Vec<Unconfirme
                 .entry(owner)
                 .or_insert_with(|| (hour, hour, BTreeMap::new()));
             entry.1 = hour;
-            for (_, cell) in value
-                .cells()
-                .filter(|(_, c)| c.kind == crate::rollup::cell::KIND_SUM)
-            {
+            for (_, cell) in value.cells() {
+                if !matches!(cell.kind, KIND_SUM | KIND_INFERRED | KIND_WITHDRAWN) {
+                    continue;
+                }
                 let sum = entry.2.entry(cell.meter.label()).or_insert(0);
-                let reason = || "a sum does not fit into 128 bits".to_owned();
-                *sum = sum.checked_add(cell.value).ok_or_else(|| FoldError::Entry {
+                let new = match cell.kind {
+                    // Parts are read in order, so that what is taken back was added before.
+                    KIND_WITHDRAWN => sum.checked_sub(cell.value),
+                    _ => sum.checked_add(cell.value),
+                };
+                *sum = new.ok_or_else(|| FoldError::Entry {
                     position: value.upto,
-                    reason: reason(),
+                    reason: "a sum does not fit into 128 bits".to_owned(),
                 })?;
             }
             Ok(())

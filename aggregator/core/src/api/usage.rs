@@ -12,7 +12,8 @@ use tallyman_common::time::{Hour, WallMs};
 use super::text::instant_text;
 use crate::bills::usage::{TenantHour, tenant_hour};
 use crate::bills::{
-    AsOf, BillError, Books, Completeness, Unmeasured, Viewer, completeness, usage::unmeasured,
+    AsOf, BillError, Books, Completeness, InferredUsage, Unmeasured, Viewer, completeness,
+    usage::{inferred, unmeasured},
 };
 use crate::log::{Entry, Fate, Kept, header_prefix, position_key, prefix_end};
 use crate::ports::{Read, Table};
@@ -96,6 +97,8 @@ pub struct Summary {
     pub completeness: Completeness,
     /// What could not be measured.
     pub unmeasured: Vec<Unmeasured>,
+    /// What is inferred over holes; it is in `usage`.
+    pub inferred: Vec<InferredUsage>,
 }
 
 type Sums = BTreeMap<(Meter, Dims), (u128, Option<u128>)>;
@@ -127,6 +130,7 @@ pub fn summary(
         usage: values(sums),
         completeness: completeness::of(books, &hours, period, viewer)?,
         unmeasured: unmeasured(&hours),
+        inferred: inferred(&hours)?,
     })
 }
 

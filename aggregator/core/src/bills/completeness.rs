@@ -2,18 +2,21 @@
 //! were expected and which came. Powered off in order is no hole; everything else that did not come is named.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use serde::Serialize;
+use tallyman_common::codec;
 use tallyman_common::ids::{Digest, NodeId};
 use tallyman_common::time::{Hour, MINUTE_MS, WallMs};
 
 use super::Books;
 use super::usage::TenantHour;
-use crate::ports::{Read, Table};
+use crate::log::{HeldNote, position_key, position_of};
+use crate::ports::Table;
 use crate::rating::instant::instant_text;
 use crate::rollup::cache::FoldError;
-use crate::rollup::cell::{NodeHour, minute_bits, node_hour_key};
+use crate::rollup::cell::{NodeHour, minute_bits};
+use crate::rollup::part::read_node;
 
 /// A minute is not missed before it can have come.
 const IN_FLIGHT_MS: u64 = 2 * MINUTE_MS;
@@ -51,6 +54,8 @@ pub struct Completeness {
     pub expected_node_minutes: u64,
     /// Of these, received (also in longer windows).
     pub received_node_minutes: u64,
+    /// Of these, in batches that are held for a person's decision, or were discarded.
+    pub held_node_minutes: u64,
     /// Minutes in which a node was switched off in order; not expected.
     pub off_node_minutes: u64,
     /// Nodes with the tenant's usage.
@@ -80,16 +85,40 @@ pub fn of(
     viewer: Viewer,
 ) -> Result<Completeness, FoldError> {
     let wanted = wanted_hours(hours, &period, books.now);
+    let held = held_windows(books)?;
     let mut total = Tally::default();
     for (node, hours) in &wanted {
         let name = display_name(*node, viewer);
+        let windows: Vec<_> = held.iter().filter(|(n, _)| n == node).map(|(_, w)| w).collect();
         for hour in hours {
             let minutes = node_minutes(books, *node, *hour)?;
-            total.add(&name, *hour, minutes);
+            let held = windows.iter().map(|w| minute_bits(*hour, w.start, w.end));
+            total.add(&name, *hour, minutes, held.fold(0, |all, bits| all | bits));
         }
     }
     let ended = books.now >= period.end.start();
     Ok(total.finish(wanted.len() as u64, ended))
+}
+
+/// Windows of held and discarded batches, as the batches say.
+fn held_windows(books: Books<'_>) -> Result<Vec<(NodeId, Range<WallMs>)>, FoldError> {
+    let (mut found, mut fault) = (Vec::new(), None);
+    let end = position_key(books.position + 1);
+    books.store.scan(Table::Held, &[], &end, &mut |key, value| {
+        let read = position_of(key).and_then(|at| Ok((at, codec::decode::<HeldNote>("held note", value)?)));
+        match read {
+            Ok((at, note)) => {
+                let released = books.registry.held.get(&at) == Some(&true);
+                found.extend((!released).then_some((note.node, note.wall_start..note.wall_end)));
+                ControlFlow::Continue(())
+            }
+            Err(e) => {
+                fault = Some(e);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    fault.map_or(Ok(found), |e| Err(e.into()))
 }
 
 /// For each node the hours to look at: those with rows of the tenant and the ones just before and after.
@@ -127,15 +156,17 @@ pub fn display_name(node: NodeId, viewer: Viewer) -> String {
 
 /// Which minutes of an hour a node owed, and which came.
 pub fn node_minutes(books: Books<'_>, node: NodeId, hour: Hour) -> Result<Minutes, FoldError> {
-    let Some(marks) = books.marks.node(node).filter(|m| m.has_counted()) else {
+    let sealed = books.registry.seals.newest();
+    let first = books.marks.node(node).and_then(|m| m.expected_from(sealed));
+    let Some(first) = first else {
         return Ok(Minutes::default());
     };
-    let value = read_hour(books.store, node, hour)?;
+    let value = read_node(books.store, hour, node, sealed)?;
     let ended = books.registry.nodes.get(&node).and_then(|n| n.ended);
     let in_flight = WallMs(books.now.0.checked_sub(IN_FLIGHT_MS).map_or(0, |ms| ms));
     let until = ended.map_or(in_flight, |end| end.min(in_flight));
-    let owed = minute_bits(hour, marks.first_start, until) | value.minutes;
-    let off = off_minutes(books.store, node, hour, &value)? & owed & !value.minutes;
+    let owed = minute_bits(hour, first, until) | value.minutes;
+    let off = off_minutes(books, node, hour, &value)? & owed & !value.minutes;
     Ok(Minutes {
         expected: owed & !off,
         received: value.minutes,
@@ -143,14 +174,9 @@ pub fn node_minutes(books: Books<'_>, node: NodeId, hour: Hour) -> Result<Minute
     })
 }
 
-fn read_hour(store: &dyn Read, node: NodeId, hour: Hour) -> Result<NodeHour, FoldError> {
-    let bytes = store.get(Table::NodeHours, &node_hour_key(hour, node))?;
-    Ok(bytes.map_or_else(|| Ok(NodeHour::default()), |b| NodeHour::decode(&b))?)
-}
-
 /// Minutes behind an orderly stop and before the next minute that came.
-fn off_minutes(store: &dyn Read, node: NodeId, hour: Hour, value: &NodeHour) -> Result<u64, FoldError> {
-    let mut is_off = stopped_before(store, node, hour)?;
+fn off_minutes(books: Books<'_>, node: NodeId, hour: Hour, value: &NodeHour) -> Result<u64, FoldError> {
+    let mut is_off = stopped_before(books, node, hour)?;
     let mut off = 0;
     for minute in 0..60u32 {
         let bit = 1u64 << minute;
@@ -166,12 +192,12 @@ fn off_minutes(store: &dyn Read, node: NodeId, hour: Hour, value: &NodeHour) -> 
     Ok(off)
 }
 
-fn stopped_before(store: &dyn Read, node: NodeId, hour: Hour) -> Result<bool, FoldError> {
+fn stopped_before(books: Books<'_>, node: NodeId, hour: Hour) -> Result<bool, FoldError> {
     for back in 1..=LOOK_BACK_HOURS {
         let Some(earlier) = hour.0.checked_sub(back).map(Hour) else {
             break;
         };
-        let value = read_hour(store, node, earlier)?;
+        let value = read_node(books.store, earlier, node, books.registry.seals.newest())?;
         if value.minutes != 0 {
             let last = 63 - value.minutes.leading_zeros();
             let last_start = WallMs(earlier.start().0 + u64::from(last) * MINUTE_MS);
@@ -185,17 +211,20 @@ fn stopped_before(store: &dyn Read, node: NodeId, hour: Hour) -> Result<bool, Fo
 struct Tally {
     expected: u64,
     received: u64,
+    held: u64,
     off: u64,
     missing: Vec<(String, WallMs, WallMs)>,
 }
 
 impl Tally {
-    fn add(&mut self, node: &str, hour: Hour, minutes: Minutes) {
+    fn add(&mut self, node: &str, hour: Hour, minutes: Minutes, held: u64) {
         let count = |bits: u64| u64::from(bits.count_ones());
         self.expected += count(minutes.expected);
         self.received += count(minutes.expected & minutes.received);
         self.off += count(minutes.off);
-        let missing = minutes.expected & !minutes.received;
+        let held = held & minutes.expected & !minutes.received;
+        self.held += count(held);
+        let missing = minutes.expected & !minutes.received & !held;
         for minute in (0..60u64).filter(|m| missing & (1 << m) != 0) {
             let start = WallMs(hour.start().0 + minute * MINUTE_MS);
             let end = WallMs(start.0 + MINUTE_MS);
@@ -221,9 +250,10 @@ impl Tally {
         Completeness {
             expected_node_minutes: self.expected,
             received_node_minutes: self.received,
+            held_node_minutes: self.held,
             off_node_minutes: self.off,
             nodes,
-            complete: ended && self.missing.is_empty(),
+            complete: ended && self.held == 0 && self.missing.is_empty(),
             missing: missing.collect(),
         }
     }

@@ -1,10 +1,12 @@
-//! Bills as previews: a pure function of cells, registry and price books at one position (I6), with what they lack.
+//! Bills: a pure function of cells, registry and price books at one position (I6), with what they lack.
 //!
 //! Everything that could not be measured, rated or received is on the bill; nothing is filled in or left out.
 //! It does not know the clock: `now` is an argument.
 
 /// Which minutes were expected, and which came.
 pub mod completeness;
+/// How far a bill is settled, and what changed since it was final.
+pub mod standing;
 /// A bill as plain text.
 pub mod text;
 /// What one tenant used, hour by hour.
@@ -26,7 +28,8 @@ use crate::rating::{
 use crate::registry::{Registry, TenantTerms};
 use crate::rollup::cache::FoldError;
 pub use completeness::{Completeness, Viewer};
-pub use usage::{TenantHour, Unmeasured, tenant_hour};
+pub use standing::Adjustment;
+pub use usage::{InferredUsage, TenantHour, Unmeasured, tenant_hour};
 
 /// Where an answer stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,10 +77,10 @@ pub struct BookRef {
     pub from: String,
 }
 
-/// A bill of a period; until months become final always a preview.
+/// A bill of a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Bill {
-    /// `preview`: it can still change.
+    /// [`standing::PREVIEW`], [`standing::COMPLETE`] or [`standing::FINAL`].
     pub status: &'static str,
     /// Key of the tenant.
     pub tenant: String,
@@ -111,6 +114,10 @@ pub struct Bill {
     pub completeness: Completeness,
     /// What nodes said they could not measure.
     pub unmeasured: Vec<Unmeasured>,
+    /// What is inferred over holes; it is in the lines.
+    pub inferred: Vec<InferredUsage>,
+    /// Of a final month: what changed since. It is in no line and no total here.
+    pub adjustment: Option<Adjustment>,
     /// What could not be rated, in words; none of it is in the total.
     pub faults: Vec<String>,
 }
@@ -154,13 +161,29 @@ struct Rated {
     faults: Vec<String>,
 }
 
-/// Drafts a tenant's bill of `period`. Items over the month need the month before it; zones come from the terms.
+/// Drafts a tenant's bill of `period`. Items over the month need the month before it; zones come from the terms. Of a
+/// month that is final the bill is what it was then (I9).
 pub fn draft(books: Books<'_>, tenant: &str, period: Range<Hour>, viewer: Viewer) -> Result<Bill, BillError> {
     let terms = books
         .registry
         .tenants
         .latest(tenant)
         .ok_or_else(|| BillError::NoTenant(tenant.to_owned()))?;
+    if let Some(seal) = standing::final_seal(books, terms, &period)? {
+        return standing::final_bill(books, terms, period, viewer, seal);
+    }
+    let status = standing::status(books, &period);
+    let (mut bill, _) = drafted(books, terms, period, viewer)?;
+    bill.status = status;
+    Ok(bill)
+}
+
+fn drafted(
+    books: Books<'_>,
+    terms: &TenantTerms,
+    period: Range<Hour>,
+    viewer: Viewer,
+) -> Result<(Bill, BillTotals), BillError> {
     let versions = books
         .registry
         .books_of(&terms.currency)
@@ -173,8 +196,9 @@ pub fn draft(books: Books<'_>, tenant: &str, period: Range<Hour>, viewer: Viewer
     let mut bill = render(books, terms, &versions, &period, &totals, completeness);
     bill.hours = hour_amounts(&rated.lines);
     bill.unmeasured = usage::unmeasured(&rated.hours);
+    bill.inferred = usage::inferred(&rated.hours)?;
     bill.faults = rated.faults;
-    Ok(bill)
+    Ok((bill, totals))
 }
 
 /// The hour whose price book gives order and titles: the newest of the period that some book prices.
@@ -283,7 +307,7 @@ fn render(
         }
     });
     Bill {
-        status: "preview",
+        status: standing::PREVIEW,
         tenant: terms.tenant.clone(),
         tenant_name: terms.name.clone(),
         account: terms.account.clone(),
@@ -303,6 +327,8 @@ fn render(
         total: totals.total.number(),
         completeness,
         unmeasured: Vec::new(),
+        inferred: Vec::new(),
+        adjustment: None,
         faults: Vec::new(),
     }
 }

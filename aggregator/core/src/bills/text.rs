@@ -117,6 +117,13 @@ fn write_gaps(out: &mut String, bill: &Bill) -> std::fmt::Result {
             hole.node, hole.from, hole.to, hole.minutes
         )?;
     }
+    if bill.completeness.held_node_minutes > 0 {
+        let held = bill.completeness.held_node_minutes;
+        writeln!(
+            out,
+            "  held        {held} node-minutes are in batches that are held or were discarded"
+        )?;
+    }
     for gap in &bill.unmeasured {
         let (hours, from) = (gap.hours, &gap.first_hour);
         writeln!(
@@ -125,8 +132,31 @@ fn write_gaps(out: &mut String, bill: &Bill) -> std::fmt::Result {
             gap.state, gap.meter, gap.cause
         )?;
     }
+    for hole in &bill.inferred {
+        let (meter, value, unit, hours) = (&hole.meter, &hole.value, hole.unit, hole.hours);
+        writeln!(
+            out,
+            "  inferred    {meter}: {value} {unit} over holes in {hours} hour(s), in the lines above"
+        )?;
+    }
     for fault in &bill.faults {
         writeln!(out, "  not rated   {fault}")?;
+    }
+    write_adjustment(out, bill)
+}
+
+fn write_adjustment(out: &mut String, bill: &Bill) -> std::fmt::Result {
+    let Some(adjustment) = &bill.adjustment else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "\nadjustment    {} {} since this month became final; in no line above",
+        adjustment.total, bill.currency
+    )?;
+    for line in &adjustment.lines {
+        let (item, quantity, exact) = (&line.item, &line.quantity, &line.amount_exact);
+        writeln!(out, "  {item}: {quantity}, exact {exact}, {}", line.amount)?;
     }
     Ok(())
 }

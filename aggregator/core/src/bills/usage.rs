@@ -9,11 +9,14 @@ use tallyman_common::meter::Meter;
 use tallyman_common::record::{Cause, Dims};
 use tallyman_common::time::Hour;
 
-use crate::ports::{Read, Table};
+use crate::ports::Read;
 use crate::rating::{MeterSum, hour_text};
 use crate::registry::Registry;
 use crate::rollup::cache::FoldError;
-use crate::rollup::cell::{FLAG_UNMEASURED, KIND_MAXIMUM, KIND_SUM, OwnerHour, owner_key};
+use crate::rollup::cell::{
+    FLAG_UNMEASURED, KIND_INFERRED, KIND_MAXIMUM, KIND_SUM, KIND_WITHDRAWN, OwnerHour,
+};
+use crate::rollup::part::read_owner;
 
 /// A sum of one meter and dimensions over a tenant's owners and groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +25,10 @@ pub struct Sum {
     pub meter: Meter,
     /// Dimensions.
     pub dims: Dims,
-    /// Sum in base units.
+    /// Sum in base units, measured and inferred.
     pub value: u128,
+    /// What of it is inferred over holes.
+    pub inferred: u128,
 }
 
 /// A tenant's hour.
@@ -58,15 +63,10 @@ pub fn tenant_hour(
     tenant: &str,
     hour: Hour,
 ) -> Result<TenantHour, FoldError> {
-    owners_hour(store, registry.tenants.owners_of(tenant, hour), hour)
-}
-
-/// Reads the hour of some owners together.
-pub fn owners_hour(store: &dyn Read, owners: Vec<Owner>, hour: Hour) -> Result<TenantHour, FoldError> {
     let mut found = Vec::new();
-    for owner in owners {
-        if let Some(bytes) = store.get(Table::Cells, &owner_key(hour, &owner))? {
-            found.push((owner, OwnerHour::decode(&bytes)?));
+    for owner in registry.tenants.owners_of(tenant, hour) {
+        if let Some(value) = read_owner(store, hour, &owner, registry.seals.newest())? {
+            found.push((owner, value));
         }
     }
     let sums = sum_up(&found)?;
@@ -77,28 +77,53 @@ pub fn owners_hour(store: &dyn Read, owners: Vec<Owner>, hour: Hour) -> Result<T
     })
 }
 
+/// Measured, inferred, taken back.
+type Parts = [u128; 3];
+
 fn sum_up(owners: &[(Owner, OwnerHour)]) -> Result<Vec<Sum>, FoldError> {
-    let mut sums: BTreeMap<(Meter, Dims), u128> = BTreeMap::new();
-    for (owner, value) in owners {
-        for (set, cell) in value.cells().filter(|(_, c)| c.kind == KIND_SUM) {
-            let dims: Dims = set.dims.iter().cloned().collect();
-            let sum = sums.entry((cell.meter, dims)).or_insert(0);
-            let reason = || {
-                format!(
-                    "the sum of {} of `{owner}` does not fit into 128 bits",
-                    cell.meter.label()
-                )
+    let mut sums: BTreeMap<(Meter, Dims), Parts> = BTreeMap::new();
+    let mut newest = 0;
+    for (_, value) in owners {
+        newest = value.upto.max(newest);
+        for (set, cell) in value.cells() {
+            let part = match cell.kind {
+                KIND_SUM => 0,
+                KIND_INFERRED => 1,
+                KIND_WITHDRAWN => 2,
+                _ => continue,
             };
-            *sum = sum.checked_add(cell.value).ok_or_else(|| FoldError::Entry {
-                position: value.upto,
-                reason: reason(),
-            })?;
+            let dims: Dims = set.dims.iter().cloned().collect();
+            let parts = sums.entry((cell.meter, dims)).or_insert([0; 3]);
+            parts[part] = parts[part]
+                .checked_add(cell.value)
+                .ok_or_else(|| impossible(cell.meter, value.upto))?;
         }
     }
-    Ok(sums
-        .into_iter()
-        .map(|((meter, dims), value)| Sum { meter, dims, value })
-        .collect())
+    let whole = |((meter, dims), [measured, inferred, withdrawn]): ((Meter, Dims), Parts)| {
+        let inferred = inferred.checked_sub(withdrawn)?;
+        let value = measured.checked_add(inferred)?;
+        Some(Sum {
+            meter,
+            dims,
+            value,
+            inferred,
+        })
+    };
+    let whole = |sum: ((Meter, Dims), Parts)| {
+        let meter = sum.0.0;
+        whole(sum).ok_or_else(|| impossible(meter, newest))
+    };
+    sums.into_iter().map(whole).collect()
+}
+
+fn impossible(meter: Meter, position: u64) -> FoldError {
+    let meter = meter.label();
+    FoldError::Entry {
+        position,
+        reason: format!(
+            "the sum of {meter} does not fit into 128 bits, or more was taken back than was inferred"
+        ),
+    }
 }
 
 impl TenantHour {
@@ -140,6 +165,45 @@ impl TenantHour {
         }
         peaks
     }
+}
+
+/// Usage that no batch brought: inferred from the readings on both sides of a hole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InferredUsage {
+    /// Meter.
+    pub meter: String,
+    /// Base unit.
+    pub unit: &'static str,
+    /// Usage in base units, an integer as text; it is in the sums.
+    pub value: String,
+    /// Hours that have some of it.
+    pub hours: u64,
+}
+
+/// What of these hours is inferred, by meter.
+pub fn inferred(hours: &[TenantHour]) -> Result<Vec<InferredUsage>, FoldError> {
+    let mut found: BTreeMap<Meter, (u128, u64)> = BTreeMap::new();
+    for hour in hours {
+        let mut here: BTreeMap<Meter, u128> = BTreeMap::new();
+        for sum in hour.by_meter().iter().filter(|s| s.inferred > 0) {
+            let total = here.entry(sum.meter).or_insert(0);
+            *total = total
+                .checked_add(sum.inferred)
+                .ok_or_else(|| impossible(sum.meter, 0))?;
+        }
+        for (meter, value) in here {
+            let (total, hours) = found.entry(meter).or_insert((0, 0));
+            *total = total.checked_add(value).ok_or_else(|| impossible(meter, 0))?;
+            *hours += 1;
+        }
+    }
+    let view = |(meter, (value, hours)): (Meter, (u128, u64))| InferredUsage {
+        meter: meter.label(),
+        unit: meter.info().map_or("unknown", |info| info.unit.name()),
+        value: value.to_string(),
+        hours,
+    };
+    Ok(found.into_iter().map(view).collect())
 }
 
 /// What nodes could not measure in these hours, by meter and cause.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bincode::{Decode, Encode};
 use tallyman_common::codec::{self, CodecError};
 use tallyman_common::ids::{BootId, NodeId, Seq, SpoolId};
-use tallyman_common::time::{BootMs, WallMs};
+use tallyman_common::time::{BootMs, Hour, WallMs};
 use tallyman_common::wire::Header;
 
 use crate::limits::GAP_RANGES_MAX;
@@ -20,6 +20,8 @@ pub struct Mark {
     /// Highest batch that is kept, counted or held; of a number above it nothing is in the store, so that nobody
     /// needs to look there.
     pub kept: Seq,
+    /// Batches that an operator gave up, half-open ranges, rising, apart: acknowledged without having come.
+    pub lost: Vec<(Seq, Seq)>,
 }
 
 impl Mark {
@@ -59,6 +61,53 @@ impl Mark {
         }
     }
 
+    /// Batches that did not come below ones that did, given up or not: half-open ranges, rising.
+    pub fn missing(&self) -> Vec<(Seq, Seq)> {
+        let mut missing = self.lost.clone();
+        let mut below = self.watermark + 1;
+        for &(from, to) in &self.above {
+            missing.push((below, from));
+            below = to;
+        }
+        missing.sort_unstable();
+        missing
+    }
+
+    /// Whether a batch was given up and did not come since.
+    pub fn is_lost(&self, seq: Seq) -> bool {
+        self.lost.iter().any(|&(from, to)| (from..to).contains(&seq))
+    }
+
+    /// A batch that was given up came after all.
+    pub fn find(&mut self, seq: Seq) {
+        let Some(at) = self.lost.iter().position(|&(from, to)| (from..to).contains(&seq)) else {
+            return;
+        };
+        let (from, to) = self.lost.remove(at);
+        let around = [(from, seq), (seq + 1, to)];
+        let left = around.into_iter().filter(|(from, to)| from < to);
+        self.lost.splice(at..at, left);
+    }
+
+    /// Gives batches up: a whole piece of what is missing below one that came.
+    pub fn give_up(&mut self, first: Seq, last: Seq) {
+        let at = self.lost.partition_point(|&(from, _)| from < first);
+        self.lost.insert(at, (first, last + 1));
+        let at = self.above.partition_point(|&(from, _)| from < first);
+        self.above.insert(at, (first, last + 1));
+        let mut joined: Vec<(Seq, Seq)> = Vec::with_capacity(self.above.len());
+        for (from, to) in std::mem::take(&mut self.above) {
+            match joined.last_mut() {
+                Some((_, end)) if *end == from => *end = to,
+                _ => joined.push((from, to)),
+            }
+        }
+        if joined[0].0 == self.watermark + 1 {
+            self.watermark = joined.remove(0).1 - 1;
+        }
+        self.above = joined;
+    }
+
     /// Highest batch acknowledged.
     pub fn highest(&self) -> Seq {
         self.above.last().map_or(self.watermark, |&(_, to)| to - 1)
@@ -75,8 +124,9 @@ pub struct NodeMarks {
     pub newest_end: WallMs,
     /// When the newest batch was received.
     pub last_received: WallMs,
-    /// Start of the first window ever; the node is expected from here on.
-    pub first_start: WallMs,
+    /// Start of the first window ever, with the newest hour that was sealed when it came (0: none): what comes behind a
+    /// seal can be older than what was the first until then. Rising hours, falling starts.
+    starts: Vec<(Hour, WallMs)>,
     /// Whether the newest window was the last before an orderly stop.
     pub stopped: bool,
     /// Spool of the newest batch.
@@ -107,7 +157,9 @@ impl NodeMarks {
 
     /// Acknowledges a batch.
     pub fn add(&mut self, spool: SpoolId, partition: u16, seq: Seq) {
-        self.mark_mut(spool, partition).add(seq);
+        let mark = self.mark_mut(spool, partition);
+        mark.find(seq);
+        mark.add(seq);
     }
 
     /// Notes that a batch is kept, counted or held.
@@ -128,9 +180,17 @@ impl NodeMarks {
         &mut self.spools[at].1
     }
 
-    /// Whether any batch was counted yet; from then on the node is expected.
-    pub fn has_counted(&self) -> bool {
-        self.last_received != WallMs(0)
+    /// From when on the node is expected, as was known when the newest sealed hour was `sealed`. `None`: nothing had
+    /// come.
+    pub fn expected_from(&self, sealed: Option<Hour>) -> Option<WallMs> {
+        let sealed = sealed.unwrap_or(Hour(0));
+        let known = self.starts.iter().rev().find(|(at, _)| *at <= sealed);
+        known.map(|(_, start)| *start)
+    }
+
+    /// Gives batches up.
+    pub fn give_up(&mut self, spool: SpoolId, partition: u16, first: Seq, last: Seq) {
+        self.mark_mut(spool, partition).give_up(first, last);
     }
 
     /// Whether another spool covers boot time of this window.
@@ -143,8 +203,8 @@ impl NodeMarks {
         })
     }
 
-    /// Notes a counted batch's time.
-    pub fn note(&mut self, header: &Header, received: WallMs) {
+    /// Notes a counted batch's time; `sealed` is the newest sealed hour.
+    pub fn note(&mut self, header: &Header, received: WallMs, sealed: Option<Hour>) {
         let key = (header.boot, header.spool);
         match self.boots.iter_mut().rev().find(|(k, _)| *k == key) {
             Some((_, (start, end))) => {
@@ -154,16 +214,22 @@ impl NodeMarks {
             None => self.boots.push((key, (header.boot_start, header.boot_end))),
         }
         let start = header.window().booked_start().unwrap_or(header.wall_start);
-        self.first_start = if self.has_counted() {
-            self.first_start.min(start)
-        } else {
-            start
-        };
+        self.note_start(start, sealed.unwrap_or(Hour(0)));
         self.last_received = received;
         if header.wall_end >= self.newest_end {
             self.newest_end = header.wall_end;
             self.newest_spool = header.spool;
             self.stopped = header.flags & tallyman_common::wire::FLAG_CLEAN_STOP != 0;
+        }
+    }
+}
+
+impl NodeMarks {
+    fn note_start(&mut self, start: WallMs, sealed: Hour) {
+        match self.starts.last_mut() {
+            Some((_, first)) if *first <= start => {}
+            Some((at, first)) if *at == sealed => *first = start,
+            _ => self.starts.push((sealed, start)),
         }
     }
 }
@@ -240,6 +306,42 @@ mod tests {
                 at += 1;
             }
         }
+    }
+
+    #[test]
+    fn what_is_given_up_is_passed_and_can_still_come() {
+        let mut mark = Mark::default();
+        [1, 5, 9].into_iter().for_each(|seq| mark.add(seq));
+        assert_eq!(mark.missing(), [(2, 5), (6, 9)]);
+        mark.give_up(2, 4);
+        assert_eq!((mark.watermark, &mark.above[..]), (5, &[(9, 10)][..]));
+        assert_eq!(
+            mark.missing(),
+            [(2, 5), (6, 9)],
+            "acknowledged, but it did not come"
+        );
+        assert!(mark.has(3) && mark.is_lost(3));
+        mark.find(3);
+        assert_eq!(mark.lost, [(2, 3), (4, 5)]);
+        mark.give_up(6, 8);
+        assert_eq!((mark.watermark, mark.above.len()), (9, 0));
+        assert_eq!(mark.missing(), [(2, 3), (4, 5), (6, 9)]);
+    }
+
+    #[test]
+    fn a_first_window_that_comes_late_changes_no_earlier_view() {
+        let mut marks = NodeMarks::default();
+        assert_eq!(marks.expected_from(Some(Hour(9))), None);
+        marks.note_start(WallMs(500), Hour(0));
+        marks.note_start(WallMs(700), Hour(3));
+        marks.note_start(WallMs(100), Hour(7));
+        marks.note_start(WallMs(90), Hour(7));
+        let from = |sealed: u32| marks.expected_from(Some(Hour(sealed)));
+        assert_eq!(
+            (marks.expected_from(None), from(6)),
+            (Some(WallMs(500)), Some(WallMs(500)))
+        );
+        assert_eq!(from(7), Some(WallMs(90)));
     }
 
     #[test]

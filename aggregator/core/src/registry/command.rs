@@ -3,7 +3,7 @@
 
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
-use tallyman_common::ids::{Digest, NodeId};
+use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
 use tallyman_common::time::{Hour, WallMs};
 
 /// What a token may do.
@@ -35,6 +35,31 @@ pub struct TenantTerms {
     pub language: String,
     /// First hour for which this holds.
     pub from: Hour,
+}
+
+/// A hole in a node's batches, seen from its far side.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Judgement {
+    /// On which node.
+    pub node: NodeId,
+    /// Spool of the first batch behind the hole.
+    pub spool: SpoolId,
+    /// Its number.
+    pub seq: Seq,
+    /// Missing batches: spool, first and last.
+    pub missing: Vec<(SpoolId, Seq, Seq)>,
+    /// Start of the hole on the wall clock.
+    pub start: WallMs,
+    /// End of the hole on the wall clock.
+    pub end: WallMs,
+    /// How many values were inferred. They stand in a table of their own, by this decision's position.
+    pub values: u64,
+    /// Series whose last reading was not found, or that a batch stands in between that was held: nothing is inferred.
+    pub unresolved: u64,
+    /// Series whose reading is below the last one: impossible, nothing is inferred.
+    pub contradictions: u64,
+    /// Position up to which the log was looked at.
+    pub upto: u64,
 }
 
 /// A change.
@@ -111,6 +136,37 @@ pub enum Command {
         position: u64,
         /// Why.
         reason: String,
+    },
+    /// Batches that did not come and never will: the agent need not send them, and its watermark passes them.
+    GiveUpBatches {
+        /// Whose.
+        node: NodeId,
+        /// In which spool.
+        spool: SpoolId,
+        /// First batch.
+        first: Seq,
+        /// Last batch.
+        last: Seq,
+        /// Why.
+        reason: String,
+    },
+    /// A hole was judged: its far side's readings say what was used in it (docs/adr/0007-seals-and-holes.md).
+    JudgeHole(Judgement),
+    /// What was missing in a judged hole came, or is not missing any more: what was inferred is taken back.
+    WithdrawJudgement {
+        /// Position of the judgement.
+        position: u64,
+    },
+    /// An hour's values on time are as they stay; what comes now is late.
+    SealHour {
+        /// Which.
+        hour: Hour,
+        /// How many values it has on time.
+        values: u64,
+        /// SHA-256 over them (docs/FORMATS.md).
+        digest: Digest,
+        /// Position up to which they contain everything.
+        upto: u64,
     },
     /// Cells that were not the fold of the log were replaced by what it makes of them.
     ReplaceCells {

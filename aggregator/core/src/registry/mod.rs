@@ -6,6 +6,8 @@
 pub mod command;
 /// Restores from backups.
 pub mod restores;
+/// Sealed hours and judged holes.
+pub mod seals;
 /// Tenants and whose claims they have, by date.
 pub mod tenants;
 
@@ -17,11 +19,11 @@ use tallyman_common::ids::{Digest, NodeId};
 use tallyman_common::sign::PublicKey;
 use tallyman_common::time::{Hour, WallMs};
 
-use crate::limits::SEAL_GRACE_MS;
 use crate::rating::calendar::CalendarError;
 use crate::rating::{BookVersions, PriceBook};
-pub use command::{Command, Decision, Rejected, Scope, TenantTerms};
+pub use command::{Command, Decision, Judgement, Rejected, Scope, TenantTerms};
 pub use restores::Restore;
+pub use seals::{Holes, Seal, Seals};
 pub use tenants::Tenants;
 
 /// An access token, as far as it is known here.
@@ -110,6 +112,10 @@ pub struct Registry {
     pub held: BTreeMap<u64, bool>,
     /// Restores from backups, in order.
     pub restores: Vec<Restore>,
+    /// Sealed hours.
+    pub seals: Seals,
+    /// Judged holes.
+    pub holes: Holes,
 }
 
 impl Registry {
@@ -137,7 +143,7 @@ impl Registry {
             } => self.check_enrol(token, node, signing_key, now),
             Command::RetireNode { node } | Command::RevokeNode { node } => self.check_end(node),
             Command::SetTenant(terms) => self.tenants.check(terms),
-            Command::AddPriceBook { text, from } => self.check_book(text, *from, now),
+            Command::AddPriceBook { text, from } => self.check_book(text, *from),
             Command::ReleaseBatch { position, .. } | Command::DiscardBatch { position, .. } => {
                 match self.held.get(position) {
                     Some(_) => Err(Rejected::NotNow(format!(
@@ -148,6 +154,10 @@ impl Registry {
             }
             Command::NoteRestore { .. } | Command::ReplaceCells { .. } => Ok(()),
             Command::SettleRestore { reason } => self.check_settle(reason),
+            Command::GiveUpBatches { node, reason, .. } => self.check_give_up(node, reason),
+            Command::JudgeHole(judgement) => self.holes.check(judgement),
+            Command::WithdrawJudgement { position } => self.holes.check_withdraw(*position),
+            Command::SealHour { hour, .. } => self.check_seal(*hour),
             Command::ReadmitNode {
                 node, signing_key, ..
             } => self.check_readmit(node, signing_key),
@@ -208,8 +218,11 @@ impl Registry {
             Command::DiscardBatch { position, .. } => {
                 self.held.insert(position, false);
             }
-            // Cells are no part of the registry; the decision stands for itself.
-            Command::ReplaceCells { .. } => {}
+            // Neither cells nor marks are part of the registry; the decision stands for itself.
+            Command::ReplaceCells { .. } | Command::GiveUpBatches { .. } => {}
+            Command::JudgeHole(_) | Command::WithdrawJudgement { .. } | Command::SealHour { .. } => {
+                self.close(decision);
+            }
             Command::NoteRestore { made, position } => self.note_restore(made, position, at),
             Command::SettleRestore { reason } => self.settle_restore(reason, at),
             Command::ReadmitNode {
@@ -315,7 +328,7 @@ impl Registry {
         });
     }
 
-    fn check_book(&self, text: &str, from: Hour, now: WallMs) -> Result<(), Rejected> {
+    fn check_book(&self, text: &str, from: Hour) -> Result<(), Rejected> {
         let book = PriceBook::parse(text).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Rejected::Invalid(format!("the price book has faults:\n{}", lines.join("\n")))
@@ -329,7 +342,7 @@ impl Registry {
         let calendar = |e: CalendarError| Rejected::Invalid(e.to_string());
         let month = book.time_zone().month_of(from).map_err(calendar)?;
         let hours = book.time_zone().month_hours(month).map_err(calendar)?;
-        if hours.end.start().0 + SEAL_GRACE_MS <= now.0 {
+        if self.seals.is_final(&hours) {
             return Err(Rejected::NotNow(format!(
                 "month {month} is final: prices in it stay as they are"
             )));

@@ -11,9 +11,11 @@ use tallyman_common::ids::{NodeId, Owner};
 use tallyman_common::record::Record;
 use tallyman_common::time::{Hour, WallMs, Window};
 
-use super::cell::{NodeHour, OwnerHour, node_hour_key, owner_key};
+use super::cell::{NodeHour, OwnerHour};
 use super::fold::{BatchPlace, Overflow, fold_node, fold_record};
+use super::inference::Inference;
 use super::owners::ByOwner;
+use super::part::{Part, node_hour_key, owner_key};
 use crate::limits::{CACHED_HOURS_MAX, FLUSH_AGE_MS, FLUSH_PER_COMMIT_MAX};
 use crate::ports::{Changes, Read, StoreError, Table};
 
@@ -41,8 +43,8 @@ pub enum FoldError {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    Owner(Hour, Owner),
-    Node(Hour, NodeId),
+    Owner(Part, Owner),
+    Node(Part, NodeId),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -72,12 +74,12 @@ fn shared(groups: &mut BTreeSet<Arc<str>>, name: &str) -> Arc<str> {
 
 /// What the store has of an owner's hour; nothing is an empty one.
 fn stored_hour(
-    hour: Hour,
+    part: Part,
     owner: &Owner,
     groups: &mut BTreeSet<Arc<str>>,
     store: &dyn Read,
 ) -> Result<OwnerHour, FoldError> {
-    let Some(bytes) = store.get(Table::Cells, &owner_key(hour, owner))? else {
+    let Some(bytes) = store.get(Table::Cells, &owner_key(part, owner))? else {
         return Ok(OwnerHour::default());
     };
     let mut value = OwnerHour::decode(&bytes)?;
@@ -90,8 +92,10 @@ fn stored_hour(
 /// The cells.
 #[derive(Debug, Clone, Default)]
 pub struct Rollup {
-    owners: BTreeMap<Hour, ByOwner<Slot<OwnerHour>>>,
-    nodes: BTreeMap<(Hour, NodeId), Slot<NodeHour>>,
+    owners: BTreeMap<Part, ByOwner<Slot<OwnerHour>>>,
+    nodes: BTreeMap<(Part, NodeId), Slot<NodeHour>>,
+    /// Newest position that an hour's values on time have, since the start.
+    newest: BTreeMap<Hour, u64>,
     waiting: VecDeque<Waiting>,
     cached: usize,
     /// Names of groups, each once.
@@ -131,17 +135,93 @@ impl Rollup {
         store: &dyn Read,
     ) -> Result<(), FoldError> {
         for at in 0..place.pieces.len() {
-            if self
-                .only
-                .as_ref()
-                .is_some_and(|o| !o.contains(&place.pieces[at].hour))
-            {
+            let part = place.part(at);
+            if !self.touch(part, place.position) {
                 continue;
             }
             self.fold_owners(records, place, at, now, store)?;
             self.fold_node(place, at, now, store)?;
         }
         Ok(())
+    }
+
+    /// Adds usage over a hole, or takes it back: as `kind`, by the decision at `position`, when everything up to
+    /// `sealed` is sealed.
+    pub fn fold_inference(
+        &mut self,
+        (position, sealed): (u64, Option<Hour>),
+        inference: &Inference,
+        kind: u8,
+        now: WallMs,
+        store: &dyn Read,
+    ) -> Result<(), FoldError> {
+        let group = self.group(&inference.group);
+        for span in &inference.spans {
+            let pieces = span.pieces();
+            for (at, (hour, _)) in pieces.iter().enumerate() {
+                let part = Part::of(*hour, sealed);
+                if !self.touch(part, position) {
+                    continue;
+                }
+                for set in &span.sets {
+                    let owner = set.owner().ok_or_else(|| FoldError::Entry {
+                        position,
+                        reason: "it names an owner of an unknown kind".to_owned(),
+                    })?;
+                    let slot = self.owner_slot(part, &owner, store)?;
+                    // Several sets and spans of one decision meet in one value: only an earlier run has it already.
+                    if slot.value.upto > position || (slot.value.upto == position && !slot.dirty) {
+                        continue;
+                    }
+                    let done = set.fold(&mut slot.value, &group, &pieces, at, kind);
+                    done.ok_or_else(|| set.overflow(&owner, *hour))?;
+                    slot.value.upto = position;
+                    if !std::mem::replace(&mut slot.dirty, true) {
+                        let key = Key::Owner(part, owner);
+                        self.wait(position, now, key);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Newest position that an hour's values on time took in since the start; `None` if they did not change.
+    pub fn newest_of(&self, hour: Hour) -> Option<u64> {
+        self.newest.get(&hour).copied()
+    }
+
+    /// Forgets when hours up to a sealed one changed: on time they never will again.
+    pub fn close(&mut self, sealed: Hour) {
+        self.newest = self.newest.split_off(&sealed.next());
+    }
+
+    /// Notes that a part changes; false if its hour is not taken in.
+    fn touch(&mut self, part: Part, position: u64) -> bool {
+        let is_taken = self.only.as_ref().is_none_or(|o| o.contains(&part.hour));
+        if is_taken && part.late.is_none() {
+            self.newest.insert(part.hour, position);
+        }
+        is_taken
+    }
+
+    fn owner_slot(
+        &mut self,
+        part: Part,
+        owner: &Owner,
+        store: &dyn Read,
+    ) -> Result<&mut Slot<OwnerHour>, FoldError> {
+        let owners = self.owners.entry(part).or_default();
+        if owners.get_mut(owner).is_none() {
+            let value = stored_hour(part, owner, &mut self.groups, store)?;
+            self.cached += 1;
+            owners.put(owner.clone(), Slot { value, dirty: false });
+        }
+        Ok(owners.get_mut(owner).expect("was put"))
+    }
+
+    fn wait(&mut self, since: u64, at: WallMs, key: Key) {
+        self.waiting.push_back(Waiting { since, at, key });
     }
 
     fn fold_owners(
@@ -152,13 +232,13 @@ impl Rollup {
         now: WallMs,
         store: &dyn Read,
     ) -> Result<(), FoldError> {
-        let hour = place.pieces[at].hour;
-        let owners = self.owners.entry(hour).or_default();
+        let part = place.part(at);
+        let owners = self.owners.entry(part).or_default();
         for record in records {
             let slot = match owners.get_mut(&record.owner) {
                 Some(slot) => slot,
                 None => {
-                    let value = stored_hour(hour, &record.owner, &mut self.groups, store)?;
+                    let value = stored_hour(part, &record.owner, &mut self.groups, store)?;
                     self.cached += 1;
                     owners.put(record.owner.clone(), Slot { value, dirty: false })
                 }
@@ -168,7 +248,7 @@ impl Rollup {
             }
             fold_record(&mut slot.value, record, place, at)?;
             if !std::mem::replace(&mut slot.dirty, true) {
-                let key = Key::Owner(hour, record.owner.clone());
+                let key = Key::Owner(part, record.owner.clone());
                 self.waiting.push_back(Waiting {
                     since: place.position,
                     at: now,
@@ -186,7 +266,7 @@ impl Rollup {
         now: WallMs,
         store: &dyn Read,
     ) -> Result<(), FoldError> {
-        let key = (place.pieces[at].hour, place.batch.0);
+        let key = (place.part(at), place.batch.0);
         let slot = match self.nodes.entry(key) {
             Entry::Occupied(slot) => slot.into_mut(),
             Entry::Vacant(vacant) => {
@@ -227,21 +307,21 @@ impl Rollup {
 
     fn write(&mut self, key: &Key, changes: &mut Changes) {
         match key {
-            Key::Owner(hour, owner) => {
+            Key::Owner(part, owner) => {
                 let slot = self
                     .owners
-                    .get_mut(hour)
+                    .get_mut(part)
                     .and_then(|o| o.get_mut(owner))
                     .expect("waits, so is cached");
                 slot.dirty = false;
-                changes.put(Table::Cells, owner_key(*hour, owner), codec::encode(&slot.value));
+                changes.put(Table::Cells, owner_key(*part, owner), codec::encode(&slot.value));
             }
-            Key::Node(hour, node) => {
-                let slot = self.nodes.get_mut(&(*hour, *node)).expect("waits, so is cached");
+            Key::Node(part, node) => {
+                let slot = self.nodes.get_mut(&(*part, *node)).expect("waits, so is cached");
                 slot.dirty = false;
                 changes.put(
                     Table::NodeHours,
-                    node_hour_key(*hour, *node),
+                    node_hour_key(*part, *node),
                     codec::encode(&slot.value),
                 );
             }
@@ -273,8 +353,8 @@ impl Rollup {
             }
             self.owners.remove(&oldest);
             let cached = &mut self.cached;
-            self.nodes.retain(|(hour, _), slot| {
-                let keep = slot.dirty || *hour != oldest;
+            self.nodes.retain(|(part, _), slot| {
+                let keep = slot.dirty || *part != oldest;
                 *cached -= usize::from(!keep);
                 keep
             });
@@ -283,16 +363,16 @@ impl Rollup {
 
     /// Every value in memory as it would be written, in no order, for comparisons.
     pub fn values(&self) -> impl Iterator<Item = (Table, Vec<u8>, Vec<u8>)> {
-        let owners = self.owners.iter().flat_map(|(hour, owners)| {
+        let owners = self.owners.iter().flat_map(|(part, owners)| {
             owners
                 .all()
                 .into_iter()
-                .map(|(owner, slot)| (Table::Cells, owner_key(*hour, owner), codec::encode(&slot.value)))
+                .map(|(owner, slot)| (Table::Cells, owner_key(*part, owner), codec::encode(&slot.value)))
         });
-        let nodes = self.nodes.iter().map(|((hour, node), slot)| {
+        let nodes = self.nodes.iter().map(|((part, node), slot)| {
             (
                 Table::NodeHours,
-                node_hour_key(*hour, *node),
+                node_hour_key(*part, *node),
                 codec::encode(&slot.value),
             )
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use tallyman_common::codec::{self, CodecError};
-use tallyman_common::ids::{IdError, NodeId, Owner, Seq, SpoolId};
+use tallyman_common::ids::{NodeId, Seq, SpoolId};
 use tallyman_common::meter::Meter;
 use tallyman_common::record::State;
 use tallyman_common::time::{Hour, WallMs};
@@ -22,13 +22,17 @@ pub const FLAG_SPREAD: u8 = 4;
 pub const KIND_SUM: u8 = 0;
 /// The largest level instead of a sum.
 pub const KIND_MAXIMUM: u8 = 1;
+/// Usage that a hole's far side shows: the next reading without the last one before it.
+pub const KIND_INFERRED: u8 = 2;
+/// Inferred usage that was taken back, because what was missing came after all.
+pub const KIND_WITHDRAWN: u8 = 3;
 
 /// One meter's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Cell {
     /// What.
     pub meter: Meter,
-    /// [`KIND_SUM`] or [`KIND_MAXIMUM`].
+    /// [`KIND_SUM`], [`KIND_MAXIMUM`], [`KIND_INFERRED`] or [`KIND_WITHDRAWN`].
     pub kind: u8,
     /// Sum in base units, or the largest level.
     pub value: u128,
@@ -170,13 +174,25 @@ impl OwnerHour {
         }
     }
 
-    /// The value of a sum over all groups and dimensions.
+    /// Makes the newest range of a node's batches end with `last`.
+    pub(super) fn extend_trace(&mut self, node: NodeId, last: Seq) {
+        if let Ok(at) = self.traces.binary_search_by_key(&node, |t| t.node)
+            && let Some((_, _, end)) = self.traces[at].batches.last_mut()
+        {
+            *end = last;
+        }
+    }
+
+    /// What was used of a meter, over all groups and dimensions: measured and inferred. `None` if it does not fit, or
+    /// more was taken back than was inferred.
     pub fn sum(&self, meter: Meter) -> Option<u128> {
-        let cells = self
-            .cells()
-            .map(|(_, c)| c)
-            .filter(|c| c.meter == meter && c.kind == KIND_SUM);
-        cells.map(|c| c.value).try_fold(0u128, u128::checked_add)
+        let of = |kind| {
+            let cells = self.cells().map(|(_, c)| c);
+            let cells = cells.filter(move |c| c.meter == meter && c.kind == kind);
+            cells.map(|c| c.value).try_fold(0u128, u128::checked_add)
+        };
+        let all = of(KIND_SUM)?.checked_add(of(KIND_INFERRED)?)?;
+        all.checked_sub(of(KIND_WITHDRAWN)?)
     }
 }
 
@@ -232,41 +248,6 @@ impl Cell {
     }
 }
 
-/// Key of an owner's hour: hour ‖ owner kind ‖ owner name, big-endian; hours are dropped whole when they are old.
-pub fn owner_key(hour: Hour, owner: &Owner) -> Vec<u8> {
-    [
-        &hour.0.to_be_bytes()[..],
-        &[owner.kind()],
-        owner.name().as_bytes(),
-    ]
-    .concat()
-}
-
-/// Hour and owner of a key.
-pub fn owner_of_key(key: &[u8]) -> Result<(Hour, Owner), CodecError> {
-    let malformed = |reason: String| CodecError::Malformed {
-        what: "cell key",
-        reason,
-    };
-    let Some((hour, rest)) = key.split_at_checked(4) else {
-        return Err(malformed("too short".into()));
-    };
-    let Some((kind, name)) = rest.split_first() else {
-        return Err(malformed("without an owner".into()));
-    };
-    let name = std::str::from_utf8(name).map_err(|e| malformed(e.to_string()))?;
-    let owner = Owner::from_parts(*kind, name).map_err(|e: IdError| malformed(e.to_string()))?;
-    Ok((
-        Hour(u32::from_be_bytes(hour.try_into().expect("four bytes"))),
-        owner,
-    ))
-}
-
-/// Key of a node's hour: hour ‖ node.
-pub fn node_hour_key(hour: Hour, node: NodeId) -> Vec<u8> {
-    [&hour.0.to_be_bytes()[..], &node.0].concat()
-}
-
 impl OwnerHour {
     /// The value of its bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
@@ -304,12 +285,6 @@ mod tests {
         assert_eq!(minute_bits(hour, at(0, 30), at(2, 1)), 0b111);
         assert_eq!(minute_bits(hour, WallMs(0), hour.end()), (1 << 60) - 1);
         assert_eq!(minute_bits(hour, hour.end(), hour.end()), 0);
-    }
-
-    #[test]
-    fn keys_come_back() {
-        let owner = Owner::claim("华东").unwrap();
-        assert_eq!(owner_of_key(&owner_key(Hour(9), &owner)), Ok((Hour(9), owner)));
     }
 
     #[test]

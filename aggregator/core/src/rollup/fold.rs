@@ -9,6 +9,7 @@ use tallyman_common::time::{Hour, WallMs, Window, split_by_weight};
 use tallyman_common::wire::{FLAG_CLEAN_STOP, Header};
 
 use super::cell::{Addition, HoleNote, KIND_MAXIMUM, KIND_SUM, NodeHour, OwnerHour, minute_bits};
+use super::part::Part;
 use crate::limits::HOLES_PER_HOUR_MAX;
 
 /// One hour's share of a batch's window.
@@ -37,11 +38,13 @@ pub struct BatchPlace {
     pub pieces: Vec<Piece>,
     /// The agent stopped in order behind it.
     pub clean_stop: bool,
+    /// Newest hour that was sealed before the entry or decision.
+    pub sealed: Option<Hour>,
 }
 
 impl BatchPlace {
     /// The place of a batch; `None` if its window lies before 1970, which no counted batch does.
-    pub fn new(position: u64, group: Arc<str>, header: &Header) -> Option<Self> {
+    pub fn new(position: u64, sealed: Option<Hour>, group: Arc<str>, header: &Header) -> Option<Self> {
         let window = header.window();
         let start = window.booked_start()?;
         let piece = |(hour, length_ms)| {
@@ -61,7 +64,13 @@ impl BatchPlace {
             window,
             pieces,
             clean_stop,
+            sealed,
         })
+    }
+
+    /// The part of its hour that piece `at` belongs to.
+    pub fn part(&self, at: usize) -> Part {
+        Part::of(self.pieces[at].hour, self.sealed)
     }
 }
 

@@ -6,10 +6,16 @@ pub mod cache;
 pub mod cell;
 /// Adding one batch.
 pub mod fold;
+/// Usage over a hole, as it stands in the log.
+pub mod inference;
 /// Values by owner.
 pub mod owners;
+/// On-time and late parts of an hour.
+pub mod part;
 /// Lists of mostly one item.
 pub mod short;
 
 pub use cache::Rollup;
 pub use cell::{Cell, HoleNote, NodeHour, OwnerHour, Trace};
+pub use inference::Inference;
+pub use part::Part;
