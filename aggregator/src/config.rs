@@ -1,9 +1,12 @@
 //! The settings' file: raw text in, checked settings out. A fault names file, line and key; unknown keys are refused.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tallyman_aggregator_core::limits::SEAL_GRACE_MS;
+use tallyman_common::time::HOUR_MS;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -17,6 +20,8 @@ pub const DEFAULT_DATA: &str = "/var/lib/tallyman-aggregator";
 pub const DEFAULT_QUIC: &str = "0.0.0.0:7700";
 /// Where HTTP clients reach us when nothing else is said.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:7780";
+/// Shorter than an hour, batches on their way would be late; longer than a year, nobody waits for a bill.
+const SEAL_GRACE_HOURS: RangeInclusive<u64> = 1..=8_760;
 const DEFAULT_LOG: &str = "info";
 
 /// Checked settings.
@@ -32,6 +37,8 @@ pub struct Config {
     pub advertise: Vec<String>,
     /// TCP address of the API: plain on loopback, else TLS of the own authority.
     pub http_listen: SocketAddr,
+    /// How long after its end an hour is sealed, hours; a month is final with its last hour.
+    pub seal_grace_hours: u64,
 }
 
 /// Why there are no settings.
@@ -76,6 +83,7 @@ type Text = toml::Spanned<String>;
 struct Raw {
     data: Option<Text>,
     log: Option<Text>,
+    seal_grace_hours: Option<toml::Spanned<u64>>,
     #[serde(default)]
     quic: RawQuic,
     #[serde(default)]
@@ -131,6 +139,7 @@ impl Config {
             quic_listen: checker.address("quic.listen", raw.quic.listen, DEFAULT_QUIC)?,
             advertise: checker.advertise(raw.quic.advertise)?,
             http_listen: checker.address("http.listen", raw.http.listen, DEFAULT_HTTP)?,
+            seal_grace_hours: checker.grace(raw.seal_grace_hours)?,
         })
     }
 
@@ -141,7 +150,10 @@ impl Config {
             "# Folder of store, keys and admin socket.\n\
              data = {}\n\
              # error, warn, info, debug or trace; also by module.\n\
-             log = {}\n\n\
+             log = {}\n\
+             # Hours after its end until an hour is sealed; a month is final with its last one. What comes later is an\n\
+             # adjustment. Agents that are away for longer lose nothing.\n\
+             seal_grace_hours = {}\n\n\
              [quic]\n\
              # UDP address that agents reach.\n\
              listen = {}\n\
@@ -152,6 +164,7 @@ impl Config {
              listen = {}\n",
             quoted(&self.data.display().to_string()),
             quoted(&self.log),
+            self.seal_grace_hours,
             quoted(&self.quic_listen.to_string()),
             names.join(", "),
             quoted(&self.http_listen.to_string()),
@@ -263,6 +276,19 @@ impl Checker<'_> {
         Err(self.fault("log", at, reason))
     }
 
+    fn grace(&self, value: Option<toml::Spanned<u64>>) -> Result<u64, ConfigError> {
+        let Some(value) = value else {
+            return Ok(SEAL_GRACE_MS / HOUR_MS);
+        };
+        let (at, hours) = (value.span().start, value.into_inner());
+        if SEAL_GRACE_HOURS.contains(&hours) {
+            return Ok(hours);
+        }
+        let (least, most) = (SEAL_GRACE_HOURS.start(), SEAL_GRACE_HOURS.end());
+        let reason = format!("{hours} is not within {least} and {most} hours");
+        Err(self.fault("seal_grace_hours", at, reason))
+    }
+
     fn advertise(&self, value: Option<toml::Spanned<Vec<String>>>) -> Result<Vec<String>, ConfigError> {
         let key = "quic.advertise";
         let Some(value) = value else {
@@ -312,7 +338,10 @@ mod tests {
     fn defaults_fill_what_is_not_said_and_the_text_comes_back() {
         let config = parse("[quic]\nadvertise = [\"m.example.org\", \"10.0.0.1\"]\n").unwrap();
         assert_eq!(config.data, Path::new(DEFAULT_DATA));
-        assert_eq!(config.server(), "m.example.org:7700");
+        assert_eq!(
+            (config.server().as_str(), config.seal_grace_hours),
+            ("m.example.org:7700", 72)
+        );
         assert_eq!(parse(&config.to_toml()), Ok(config.clone()));
         assert!(config.explain().contains("512 batches or 8 MiB"));
     }
@@ -332,6 +361,10 @@ mod tests {
             ("log = \"inof\"\n[quic]\nadvertise = [\"a\"]", "`inof`"),
             ("log = \"quinn=loud\"\n[quic]\nadvertise = [\"a\"]", "key `log`"),
             ("data = 7", "line 1"),
+            (
+                "seal_grace_hours = 0\n[quic]\nadvertise = [\"a\"]",
+                "line 1, key `seal_grace_hours`",
+            ),
         ];
         for (text, expected) in table {
             let fault = parse(text).unwrap_err();

@@ -13,6 +13,7 @@ use tallyman_aggregator_core::ports::{Read, StoreError, Table};
 use tallyman_aggregator_core::registry::{Command, Registry, Rejected};
 use tallyman_aggregator_core::restart::{newest_position, read_marks};
 use tallyman_aggregator_core::rollup::cache::FoldError;
+use tallyman_aggregator_core::seal::HoleDraft;
 use tallyman_common::ids::StoreId;
 use tallyman_common::message::{Hello, Welcome};
 use tallyman_common::time::WallMs;
@@ -197,6 +198,15 @@ impl Handle {
     /// Hands a checked batch to the writer; answered once it is durable.
     pub async fn batch(&self, checked: Box<Checked>) -> Result<Answer, Unavailable> {
         self.ask(|reply| Request::Batch(checked, reply)).await
+    }
+
+    /// Hands a judged hole to the writer; answered with its position once it is durable.
+    pub async fn judge(&self, draft: Box<HoleDraft>) -> Result<u64, CommandError> {
+        match self.ask(|reply| Request::Judge(draft, reply)).await? {
+            Answer::Applied(position) => Ok(position),
+            Answer::Rejected(rejected) => Err(rejected.into()),
+            other => unreachable!("a judgement is applied or rejected, not {other:?}"),
+        }
     }
 
     /// Where an agent's spool stands here.

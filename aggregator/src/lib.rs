@@ -5,6 +5,8 @@
 /// Orders to a running or a stopped aggregator.
 pub mod cli;
 /// The settings' file.
+/// Closing hours.
+pub mod closer;
 pub mod config;
 /// What everything outside the writer holds of it.
 pub mod handle;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tallyman_aggregator_core::limits::FLUSH_AGE_MS;
 use tallyman_common::message::MESSAGE_BYTES_MAX;
 
 /// Requests that wait for the writer at most; more wait in the connections' flow control.
@@ -81,3 +82,8 @@ const _: () = assert!(MESSAGE_BYTES_MAX < RECEIVING_BYTES_MAX && MESSAGE_BYTES_M
 const _: () = assert!(MESSAGE_BYTES_MAX < CONNECTION_WINDOW as usize);
 const _: () = assert!((MESSAGE_BYTES_MAX as u64) < IMPORT_BYTES_MAX / 2);
 const _: () = assert!(HELLO_BYTES_MAX < ENROL_BYTES_MAX && (ENROL_BYTES_MAX as u32) < STRANGER_WINDOW);
+
+/// How often the aggregator looks whether an hour is due to be sealed: sealing a minute late harms nobody.
+pub const CLOSE_PERIOD: Duration = Duration::from_secs(60);
+/// Wait after a draft whose inputs have changed: until the cells that changed are written and can be read.
+pub const CLOSE_AGAIN: Duration = Duration::from_millis(FLUSH_AGE_MS + 1_000);

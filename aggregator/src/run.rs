@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::closer;
 use crate::config::Config;
 use crate::handle::Handle;
 use crate::http;
@@ -108,6 +109,7 @@ struct Services {
     quic: JoinHandle<()>,
     http: JoinHandle<io::Result<()>>,
     admin: JoinHandle<()>,
+    closer: JoinHandle<()>,
 }
 
 impl Services {
@@ -131,11 +133,13 @@ impl Services {
         let quic = tokio::spawn(quic.serve(until(stopped.clone())));
         let http = tokio::spawn(http::serve(handle.clone(), http, until(stopped)));
         let admin = tokio::spawn(admin.serve());
+        let closer = tokio::spawn(closer::run(handle.clone(), config.seal_grace_hours));
         Ok(Self {
             stop,
             quic,
             http,
             admin,
+            closer,
         })
     }
 
@@ -143,6 +147,7 @@ impl Services {
     async fn stop(self) {
         self.stop.send_replace(true);
         self.admin.abort();
+        self.closer.abort();
         let http = timeout(STOP_REQUESTS_MAX, self.http).await;
         let quic = timeout(STOP_REQUESTS_MAX, self.quic).await;
         if http.is_err() || quic.is_err() {

@@ -192,7 +192,11 @@ impl Node {
 
     /// A batch of one minute that ends `ahead_ms` from now; minutes of boot time follow each other by `seq`.
     pub(crate) fn batch(&self, seq: u64, ahead_ms: u64) -> Vec<u8> {
-        let end = WallMs(clock::now().0 + ahead_ms);
+        self.batch_until(seq, WallMs(clock::now().0 + ahead_ms))
+    }
+
+    /// A batch of one minute that ends then.
+    pub(crate) fn batch_until(&self, seq: u64, end: WallMs) -> Vec<u8> {
         let row = Row {
             meter: Meter::CPU_TIME,
             from: u128::from(seq - 1) * 1_000,

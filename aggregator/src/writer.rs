@@ -12,6 +12,7 @@ use tallyman_aggregator_core::ingest::{Checked, Reason};
 use tallyman_aggregator_core::ports::StoreError;
 use tallyman_aggregator_core::registry::{Command, NodeStatus};
 use tallyman_aggregator_core::rollup::cache::FoldError;
+use tallyman_aggregator_core::seal::HoleDraft;
 use tallyman_common::ids::{Seq, SpoolId};
 use tallyman_common::message::{Hello, Nack};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -42,6 +43,8 @@ pub enum Request {
         /// Whom to answer.
         reply: oneshot::Sender<Answer>,
     },
+    /// A hole, judged beside the writer.
+    Judge(Box<HoleDraft>, oneshot::Sender<Answer>),
     /// Is anyone there?
     Ping(oneshot::Sender<()>),
     /// Write everything and copy the store into a folder.
@@ -255,6 +258,7 @@ impl Writer {
                 source,
                 command,
             },
+            Request::Judge(draft, reply) => Event::Judge(self.group.ticket(reply), draft),
             Request::Ping(reply) => {
                 self.group.pings.push(reply);
                 return Ok(());
@@ -288,7 +292,7 @@ impl Writer {
                 let event = Event::Hello(group.ticket(reply), hello);
                 self.aggregator.step(clock::now(), event, &self.store)?;
             }
-            Request::Command { reply, .. } => drop(reply),
+            Request::Command { reply, .. } | Request::Judge(_, reply) => drop(reply),
             Request::Checkpoint(_, reply) => drop(reply),
             Request::Ping(reply) => group.pings.push(reply),
             Request::Stop => group.stop = true,

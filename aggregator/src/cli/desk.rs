@@ -266,6 +266,7 @@ mod tests {
             quic_listen: any,
             advertise: vec!["localhost".to_owned()],
             http_listen: any,
+            seal_grace_hours: 72,
         }
     }
 

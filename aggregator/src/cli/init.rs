@@ -10,8 +10,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use tallyman_aggregator_core::aggregator::{Aggregator, OpenError, initialise};
+use tallyman_aggregator_core::limits::SEAL_GRACE_MS;
 use tallyman_aggregator_core::registry::{Command, Scope};
 use tallyman_common::ids::StoreId;
+use tallyman_common::time::HOUR_MS;
 
 use super::desk::Stopped;
 use super::{Place, print};
@@ -55,6 +57,7 @@ impl Init {
             quic_listen: self.listen,
             advertise: self.advertise,
             http_listen: self.http,
+            seal_grace_hours: SEAL_GRACE_MS / HOUR_MS,
         };
         make_folder(&config.data)?;
         let store = make_store(&config)?;

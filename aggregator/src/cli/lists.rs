@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tallyman_aggregator_core::api::operator;
 use tallyman_aggregator_core::api::text::instant_text;
+use tallyman_aggregator_core::api::{closing, operator};
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::rating::hour_text;
 use tallyman_aggregator_core::registry::{Activation, NodeToken, Scope, TenantTerms, Token};
@@ -26,6 +26,10 @@ pub enum List {
     PriceBooks,
     /// Held batches.
     Quarantine,
+    /// Judged holes.
+    Holes,
+    /// The newest seals.
+    Seals,
 }
 
 impl List {
@@ -44,6 +48,16 @@ impl List {
             Self::NodeTokens => &["id", "group", "status", "expires", "used_by"],
             Self::Tenants => &["tenant", "name", "claims", "account", "zone", "currency", "from"],
             Self::PriceBooks => &["from", "name", "currency", "items", "digest"],
+            Self::Holes => &[
+                "position",
+                "node",
+                "start",
+                "end",
+                "values",
+                "unresolved",
+                "contradictions",
+            ],
+            Self::Seals => &["hour", "position", "at", "values", "digest"],
             Self::Quarantine => &["position", "status", "node", "seq", "window_end", "text"],
         }
     }
@@ -63,6 +77,8 @@ pub fn list(which: List, books: Books<'_>) -> Result<Value, FoldError> {
         List::PriceBooks => registry.books.iter().map(price_book).collect(),
         List::Nodes => plain(&operator::nodes(books)?),
         List::Quarantine => plain(&operator::held(books)?),
+        List::Holes => plain(&closing::holes(books)),
+        List::Seals => plain(&closing::seals(books)?.seals),
     };
     Ok(Value::Array(rows))
 }

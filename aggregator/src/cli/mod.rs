@@ -6,6 +6,8 @@ mod access;
 mod backup;
 /// A tenant's bill.
 pub mod bill;
+/// Holes and seals.
+mod closing;
 /// Tenants, price books, quarantine.
 mod commerce;
 /// The store as of one moment.
@@ -74,6 +76,11 @@ enum Order {
     /// Batches that wait for a decision.
     #[command(subcommand)]
     Quarantine(commerce::QuarantineOrder),
+    /// Batches that did not come, and what was made of it.
+    #[command(subcommand)]
+    Hole(closing::HoleOrder),
+    /// Show up to where hours stay as they are.
+    Seals,
     /// Take in files that `tallyman-agent spool export` wrote; nothing is counted twice.
     Import(import::Import),
     /// Copy everything into a folder, with checksums; also while the aggregator runs.
@@ -146,6 +153,8 @@ impl Cli {
             Order::Bill(bill) => bill.run(&place.load()?, as_json),
             Order::Rate(rate) => rate.run(),
             Order::Quarantine(order) => order.run(&place.load()?, as_json),
+            Order::Hole(order) => order.run(&place.load()?, as_json),
+            Order::Seals => closing::seals(&place.load()?, as_json),
             Order::Import(order) => order.run(&place.load()?, as_json),
             Order::Backup(order) => order.run(&place.load()?, as_json),
             Order::Restore(order) => order.run(&place, as_json),

@@ -1,4 +1,4 @@
-//! Bills of an hour, a day or a month, as previews.
+//! Bills of an hour, a day or a month.
 
 use std::ops::Range;
 

@@ -52,7 +52,7 @@ pub async fn release(
     JsonBody(body): JsonBody<Reasoned>,
 ) -> Result<Json<Decided>, Problem> {
     params.only(&[])?;
-    let (position, reason) = (read_position(&position)?, read_reason(body)?);
+    let (position, reason) = (read_position(&position)?, read_reason(&body.reason)?);
     let command = Command::ReleaseBatch { position, reason };
     api.decide(&scope, command).await.map(|as_of| Json(as_of.into()))
 }
@@ -66,7 +66,7 @@ pub async fn discard(
     JsonBody(body): JsonBody<Reasoned>,
 ) -> Result<Json<Decided>, Problem> {
     params.only(&[])?;
-    let (position, reason) = (read_position(&position)?, read_reason(body)?);
+    let (position, reason) = (read_position(&position)?, read_reason(&body.reason)?);
     let command = Command::DiscardBatch { position, reason };
     api.decide(&scope, command).await.map(|as_of| Json(as_of.into()))
 }
@@ -77,8 +77,8 @@ fn read_position(text: &str) -> Result<u64, Problem> {
     text.parse().map_err(wrong)
 }
 
-fn read_reason(body: Reasoned) -> Result<String, Problem> {
-    let reason = body.reason.trim();
+pub(super) fn read_reason(text: &str) -> Result<String, Problem> {
+    let reason = text.trim();
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
         let detail =
             format!("`reason` needs 1 to {REASON_CHARS_MAX} characters: it stands in the log for good");

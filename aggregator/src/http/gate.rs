@@ -194,7 +194,7 @@ impl<'a> TenantBooks<'a> {
         Ok(usage::history(self.books, self.tenant(), span, granularity)?)
     }
 
-    /// The bill of a period, as a preview.
+    /// The bill of a period.
     pub fn bill(&self, period: Range<Hour>) -> Result<Bill, BillError> {
         bills::draft(self.books, self.tenant(), period, self.scope.viewer())
     }

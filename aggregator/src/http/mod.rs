@@ -5,10 +5,12 @@
 mod ask;
 /// Who asks, and what they may see.
 mod auth;
-/// Bills as previews.
+/// Bills.
 mod bills;
 /// What operators change.
 mod changes;
+/// Holes and seals.
+mod closing;
 /// Connections to requests.
 mod connections;
 /// Cost so far with the minute that runs.
@@ -73,6 +75,9 @@ pub fn router(handle: Handle) -> Router {
         .route("/api/v1/quarantine", get(lists::quarantine))
         .route("/api/v1/quarantine/{position}/release", post(changes::release))
         .route("/api/v1/quarantine/{position}/discard", post(changes::discard))
+        .route("/api/v1/holes", get(closing::holes))
+        .route("/api/v1/holes/give-up", post(closing::give_up))
+        .route("/api/v1/seals", get(closing::seals))
         .route("/api/v1/price-books", get(lists::price_books))
         .method_not_allowed_fallback(frame::wrong_method)
         .fallback(frame::no_route)

@@ -101,6 +101,8 @@ fn the_examples_have_the_members_of_real_answers() {
             ("GET /api/v1/nodes",                   "/api/v1/nodes".to_owned(),                   operator),
             ("GET /api/v1/tenants",                 "/api/v1/tenants".to_owned(),                 operator),
             ("GET /api/v1/quarantine",              "/api/v1/quarantine".to_owned(),              operator),
+            ("GET /api/v1/holes",                   "/api/v1/holes".to_owned(),                   operator),
+            ("GET /api/v1/seals",                   "/api/v1/seals".to_owned(),                   operator),
             ("GET /api/v1/price-books",             "/api/v1/price-books".to_owned(),             operator),
             ("GET /ready",                          "/ready".to_owned(),                          operator),
         ];
