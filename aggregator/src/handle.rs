@@ -16,7 +16,7 @@ use tallyman_aggregator_core::rollup::cache::FoldError;
 use tallyman_aggregator_core::seal::HoleDraft;
 use tallyman_common::ids::StoreId;
 use tallyman_common::message::{Hello, Welcome};
-use tallyman_common::time::WallMs;
+use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::io::clock;
@@ -76,6 +76,10 @@ pub struct Status {
     /// The store's disk.
     #[serde(skip)]
     pub room: Room,
+    /// Everything before this instant is sealed; 1970 before the first seal.
+    pub sealed_until: WallMs,
+    /// Judged holes that stand.
+    pub holes: u64,
 }
 
 /// What the writer made known with its last commit.
@@ -130,6 +134,8 @@ impl Handle {
             started: self.shared.started,
             connections: self.shared.metrics.connections.get(),
             room: self.room(),
+            sealed_until: published.registry.seals.newest().map_or(WallMs(0), Hour::end),
+            holes: published.registry.holes.count(),
         }
     }
 

@@ -48,6 +48,50 @@ struct Mirrored {
     position: Gauge<u64, AtomicU64>,
     free: Gauge<u64, AtomicU64>,
     reserve: Gauge<u64, AtomicU64>,
+    sealed_until: Gauge<u64, AtomicU64>,
+    holes: Gauge<u64, AtomicU64>,
+}
+
+impl Mirrored {
+    fn register(&self, r: &mut Registry) {
+        let core = self;
+        r.register("batches_counted", "Batches counted", core.counted.clone());
+        r.register("records_counted", "Records counted", core.records.clone());
+        r.register(
+            "batches_duplicate",
+            "Batches acknowledged again",
+            core.duplicates.clone(),
+        );
+        r.register("batches_held", "Batches held for a decision", core.held.clone());
+        r.register(
+            "log_position",
+            "Position of the newest log entry",
+            core.position.clone(),
+        );
+        r.register_with_unit(
+            "disk_free",
+            "Free space of the store's disk",
+            Unit::Bytes,
+            core.free.clone(),
+        );
+        r.register_with_unit(
+            "disk_reserve",
+            "Free space below which batches are not taken",
+            Unit::Bytes,
+            core.reserve.clone(),
+        );
+        r.register_with_unit(
+            "sealed_until_timestamp",
+            "Instant before which all hours are sealed; 0 before the first seal",
+            Unit::Seconds,
+            core.sealed_until.clone(),
+        );
+        r.register(
+            "holes",
+            "Judged holes in the batches of nodes",
+            core.holes.clone(),
+        );
+    }
 }
 
 impl Default for Metrics {
@@ -120,32 +164,7 @@ impl Metrics {
             "Times that another process of a connected node connected",
             self.second_processes.clone(),
         );
-        let core = &self.mirrored;
-        r.register("batches_counted", "Batches counted", core.counted.clone());
-        r.register("records_counted", "Records counted", core.records.clone());
-        r.register(
-            "batches_duplicate",
-            "Batches acknowledged again",
-            core.duplicates.clone(),
-        );
-        r.register("batches_held", "Batches held for a decision", core.held.clone());
-        r.register(
-            "log_position",
-            "Position of the newest log entry",
-            core.position.clone(),
-        );
-        r.register_with_unit(
-            "disk_free",
-            "Free space of the store's disk",
-            Unit::Bytes,
-            core.free.clone(),
-        );
-        r.register_with_unit(
-            "disk_reserve",
-            "Free space below which batches are not taken",
-            Unit::Bytes,
-            core.reserve.clone(),
-        );
+        self.mirrored.register(r);
     }
 
     /// Everything as Prometheus' text.
@@ -163,6 +182,8 @@ impl Metrics {
         core.position.set(status.position);
         core.free.set(status.room.space.free_bytes);
         core.reserve.set(status.room.space.reserve_bytes());
+        core.sealed_until.set(status.sealed_until.0 / 1_000);
+        core.holes.set(status.holes);
         let mut registry = Registry::default();
         self.register(&mut registry);
         let mut text = String::new();

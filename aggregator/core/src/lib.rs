@@ -10,6 +10,8 @@ pub mod aggregator;
 pub mod api;
 /// Previews of bills with their completeness.
 pub mod bills;
+/// Looking batches up by their place.
+pub mod headers;
 /// Is a batch genuine, new, a duplicate, or one for a person to look at?
 pub mod ingest;
 /// Every maximum.

@@ -45,7 +45,8 @@ const AGGREGATOR: Stages = &[
     (
         "api",
         &[
-            "bills", "seal", "restart", "rating", "rollup", "registry", "ingest", "log", "ports", "limits",
+            "bills", "seal", "headers", "restart", "rating", "rollup", "registry", "ingest", "log", "ports",
+            "limits",
         ],
     ),
     // Beside the path.
@@ -53,6 +54,7 @@ const AGGREGATOR: Stages = &[
     ("ports", &[]),
     ("registry", &["rating", "limits"]),
     ("memory", &["ports"]),
+    ("headers", &["log", "ports", "rollup"]),
     (
         "restart",
         &["ingest", "log", "memory", "ports", "registry", "rollup"],
@@ -60,7 +62,7 @@ const AGGREGATOR: Stages = &[
     (
         "seal",
         &[
-            "bills", "restart", "rollup", "registry", "ingest", "log", "ports", "limits",
+            "bills", "headers", "restart", "rollup", "registry", "ingest", "log", "ports", "limits",
         ],
     ),
     ("recompute", &["restart", "memory", "ports", "rollup"]),

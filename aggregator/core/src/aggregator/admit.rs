@@ -1,7 +1,5 @@
 //! Taking batches: count, answer again, hold, or ask for later (I2, I3).
 
-use std::ops::ControlFlow;
-
 use tallyman_common::codec;
 use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
 use tallyman_common::message::{Ack, Hello, Nack, Welcome};
@@ -9,9 +7,10 @@ use tallyman_common::time::WallMs;
 use tallyman_common::wire::{self, Header};
 
 use super::{Aggregator, Answer};
+use crate::headers::{self, Place};
 use crate::ingest::{Checked, Mark, Reason};
 use crate::limits::FUTURE_MS_MAX;
-use crate::log::{Entry, Fate, HeldNote, Kept, header_key, header_prefix, position_key, prefix_end};
+use crate::log::{Entry, Fate, HeldNote, Kept, header_key, position_key};
 use crate::ports::{Read, Table};
 use crate::rollup::cache::FoldError;
 use crate::rollup::fold::BatchPlace;
@@ -66,30 +65,20 @@ impl Aggregator {
         if mark.is_none_or(|m| header.seq > m.kept) {
             return Ok(Vec::new());
         }
-        let prefix = header_prefix(header.node, header.spool, header.partition, header.seq);
-        let end = prefix_end(&prefix);
-        let pending = self
-            .pending_headers
-            .range(prefix.clone()..end.clone())
-            .map(|(_, k)| k.clone());
-        let mut found: Vec<Kept> = pending.collect();
-        let mut fault = None;
-        store.scan(
-            Table::Headers,
-            &prefix,
-            &end,
-            &mut |_, value| match Kept::decode(value) {
-                Ok(kept) => {
-                    found.push(kept);
-                    ControlFlow::Continue(())
-                }
-                Err(e) => {
-                    fault = Some(e);
-                    ControlFlow::Break(())
-                }
-            },
-        )?;
-        fault.map_or(Ok(found), |e| Err(e.into()))
+        let place = Place {
+            partition: header.partition,
+            ..Place::of(header.node, header.spool, header.seq..=header.seq)
+        };
+        self.kept_at(&place, store)
+    }
+
+    /// What is kept in a place: of the group first, then of the store.
+    fn kept_at(&self, place: &Place, store: &dyn Read) -> Result<Vec<Kept>, FoldError> {
+        let (from, to) = place.keys();
+        let pending = self.pending_headers.range(from..to);
+        let mut all: Vec<Kept> = pending.map(|(_, kept)| kept.clone()).collect();
+        all.extend(headers::kept(store, place)?);
+        Ok(all)
     }
 
     fn answer_again(&mut self, header: &Header, same: &Kept) -> Result<Answer, FoldError> {
@@ -204,18 +193,8 @@ impl Aggregator {
         if seq == 0 {
             return Ok(Digest::default());
         }
-        let prefix = header_prefix(node, spool, 0, seq);
-        let pending = self
-            .pending_headers
-            .range(prefix.clone()..prefix_end(&prefix))
-            .map(|(_, k)| k.clone());
-        let mut all: Vec<Kept> = pending.collect();
-        store.scan(Table::Headers, &prefix, &prefix_end(&prefix), &mut |_, value| {
-            all.extend(Kept::decode(value));
-            ControlFlow::Continue(())
-        })?;
-        all.sort_by_key(|k| (k.fate, k.position));
-        Ok(all.first().map_or(Digest([0; 32]), |k| k.digest))
+        let all = self.kept_at(&Place::of(node, spool, seq..=seq), store)?;
+        Ok(headers::foremost(all).map_or(Digest([0; 32]), |k| k.digest))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Closing hours: judging holes, sealing, giving batches up. Drafts are made beside the writer over a snapshot; here
 //! they take effect only if what they were made from still stands (I5, I9).
 
-use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use tallyman_common::codec;
@@ -10,8 +9,9 @@ use tallyman_common::time::WallMs;
 use tallyman_common::wire::Header;
 
 use super::{Aggregator, Answer};
+use crate::headers::{self, Place};
 use crate::ingest::Mark;
-use crate::log::{Kept, encode_decision, header_prefix, position_key};
+use crate::log::{encode_decision, position_key};
 use crate::ports::{Read, Table};
 use crate::registry::{Command, Decision, Judgement, Rejected};
 use crate::restart::read_inference;
@@ -64,7 +64,8 @@ impl Aggregator {
             let covers = |&(from, to): &(Seq, Seq)| from <= first && last < to;
             let is_missing = first > mark.highest() || mark.missing().iter().any(covers);
             // What was held before was seen: nothing is inferred over it.
-            if !is_missing || self.has_kept(node, spool, first..=last, judgement.upto, store)? {
+            let place = Place::of(node, spool, first..=last);
+            if !is_missing || self.came_behind(&place, judgement.upto, store)? {
                 return Ok(false);
             }
         }
@@ -72,36 +73,12 @@ impl Aggregator {
         Ok(far.has(judgement.seq) && !far.is_lost(judgement.seq))
     }
 
-    /// Whether a batch of these numbers, counted or held, is kept from behind a position.
-    fn has_kept(
-        &self,
-        node: NodeId,
-        spool: SpoolId,
-        seqs: RangeInclusive<Seq>,
-        behind: u64,
-        store: &dyn Read,
-    ) -> Result<bool, FoldError> {
-        let from = header_prefix(node, spool, 0, *seqs.start());
-        let to = [header_prefix(node, spool, 0, *seqs.end()), vec![u8::MAX; 17]].concat();
-        let mut pending = self.pending_headers.range(from.clone()..to.clone());
-        let (mut found, mut fault) = (pending.any(|(_, kept)| kept.position > behind), None);
-        store.scan(
-            Table::Headers,
-            &from,
-            &to,
-            &mut |_, value| match Kept::decode(value) {
-                Ok(kept) if kept.position <= behind => ControlFlow::Continue(()),
-                Ok(_) => {
-                    found = true;
-                    ControlFlow::Break(())
-                }
-                Err(e) => {
-                    fault = Some(e);
-                    ControlFlow::Break(())
-                }
-            },
-        )?;
-        fault.map_or(Ok(found), |e| Err(e.into()))
+    /// Whether a batch of a place, counted or held, came behind a position.
+    fn came_behind(&self, place: &Place, position: u64, store: &dyn Read) -> Result<bool, FoldError> {
+        let (from, to) = place.keys();
+        let mut pending = self.pending_headers.range(from..to);
+        let in_group = pending.any(|(_, kept)| kept.position > position);
+        Ok(in_group || headers::any_behind(store, place, position)?)
     }
 
     /// Takes back what was inferred over holes in which this batch was missing.
@@ -200,7 +177,7 @@ impl Aggregator {
             );
             return Ok(Err(Rejected::NotNow(text)));
         }
-        if self.has_kept(node, spool, first..=last, 0, store)? {
+        if self.came_behind(&Place::of(node, spool, first..=last), 0, store)? {
             let text =
                 "some of these batches are held: release or discard them, `quarantine list` names them";
             return Ok(Err(Rejected::NotNow(text.to_owned())));

@@ -1,7 +1,7 @@
 //! Usage of a tenant: by time and by period. Minutes come from the signed batches themselves, the rest from cells.
 
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use serde::Serialize;
 use tallyman_common::ids::Owner;
@@ -15,8 +15,9 @@ use crate::bills::{
     AsOf, BillError, Books, Completeness, InferredUsage, Unmeasured, Viewer, completeness,
     usage::{inferred, unmeasured},
 };
-use crate::log::{Entry, Fate, Kept, header_prefix, position_key, prefix_end};
-use crate::ports::{Read, Table};
+use crate::headers::{self, Place};
+use crate::log::{Entry, Fate, position_key};
+use crate::ports::Table;
 use crate::rating::BillingZone;
 use crate::restart::open_entry;
 use crate::rollup::cache::FoldError;
@@ -253,8 +254,8 @@ fn minutes(books: Books<'_>, tenant: &str, span: &Range<WallMs>) -> Result<Vec<P
                 for &(spool, first, last) in &trace.batches {
                     for seq in first..=last {
                         if seen.insert((owner.clone(), trace.node, spool, seq)) {
-                            let prefix = header_prefix(trace.node, spool, 0, seq);
-                            add_batch(books, &prefix, owner, span, &mut points)?;
+                            let place = Place::of(trace.node, spool, seq..=seq);
+                            add_batch(books, &place, owner, span, &mut points)?;
                         }
                     }
                 }
@@ -271,12 +272,12 @@ fn minutes(books: Books<'_>, tenant: &str, span: &Range<WallMs>) -> Result<Vec<P
 
 fn add_batch(
     books: Books<'_>,
-    prefix: &[u8],
+    place: &Place,
     owner: &Owner,
     span: &Range<WallMs>,
     points: &mut BTreeMap<(WallMs, WallMs), Sums>,
 ) -> Result<(), BillError> {
-    for kept in kept_of(books.store, prefix)? {
+    for kept in headers::kept(books.store, place)? {
         let counted = kept.fate().map_err(FoldError::from)? == Fate::Counted
             || books.registry.held.get(&kept.position) == Some(&true);
         let value = books
@@ -313,24 +314,4 @@ fn add_batch(
         }
     }
     Ok(())
-}
-
-fn kept_of(store: &dyn Read, prefix: &[u8]) -> Result<Vec<Kept>, FoldError> {
-    let (mut all, mut fault) = (Vec::new(), None);
-    store.scan(
-        Table::Headers,
-        prefix,
-        &prefix_end(prefix),
-        &mut |_, value| match Kept::decode(value) {
-            Ok(kept) => {
-                all.push(kept);
-                ControlFlow::Continue(())
-            }
-            Err(e) => {
-                fault = Some(e);
-                ControlFlow::Break(())
-            }
-        },
-    )?;
-    fault.map_or(Ok(all), |e| Err(e.into()))
 }

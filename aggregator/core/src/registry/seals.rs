@@ -98,6 +98,11 @@ impl Holes {
         around.map(|hole| hole.position).collect()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.far_sides.len() as u64
+    }
+
     /// All holes that stand, by node and in order of judgement.
     pub fn iter(&self) -> impl Iterator<Item = &JudgedHole> {
         self.by_node.values().flatten()

@@ -1,16 +1,14 @@
 //! A node's batches in order of time: runs of what came, and the holes between them. A new spool is a hole as well:
 //! what its predecessor lost at its end nobody can number.
 
-use std::ops::{ControlFlow, RangeInclusive};
-
-use tallyman_common::codec;
 use tallyman_common::ids::{NodeId, Seq, SpoolId};
 use tallyman_common::time::{Hour, WallMs};
 use tallyman_common::wire::Header;
 
 use crate::bills::Books;
+use crate::headers::{self, Place};
 use crate::ingest::{Mark, NodeMarks};
-use crate::log::{Entry, Fate, Kept, header_prefix, position_key, prefix_end};
+use crate::log::{Entry, Fate, position_key};
 use crate::ports::{Read, Table};
 use crate::rollup::cache::FoldError;
 
@@ -71,7 +69,7 @@ impl Chain {
         if spools.len() > 1 {
             let mut dated = Vec::with_capacity(spools.len());
             for runs in spools {
-                let header = header_of(books.store, node, runs[0].spool, runs[0].first)?;
+                let header = header_at(books.store, node, runs[0].spool, runs[0].first)?;
                 dated.push((header.map(|h| h.wall_end), runs));
             }
             dated.sort_by_key(|(end, _)| *end);
@@ -100,12 +98,12 @@ impl Chain {
     pub fn hole(&self, store: &dyn Read, at: usize) -> Result<Option<Hole>, FoldError> {
         let missing = self.missing(at);
         let run = self.runs[at];
-        let far = header_of(store, self.node, run.spool, run.first)?;
+        let far = header_at(store, self.node, run.spool, run.first)?;
         let (Some(far), false) = (far, missing.is_empty()) else {
             return Ok(None);
         };
         let before = match at.checked_sub(1).map(|at| self.runs[at]) {
-            Some(before) => header_of(store, self.node, before.spool, before.last)?,
+            Some(before) => header_at(store, self.node, before.spool, before.last)?,
             None => None,
         };
         let (start, end) = between(before.as_ref(), &far);
@@ -175,63 +173,10 @@ fn between(before: Option<&Header>, far: &Header) -> (WallMs, WallMs) {
     (counted.map_or(start, WallMs), end)
 }
 
-/// Batches of one number, as they are kept.
-fn kept_of(store: &dyn Read, node: NodeId, spool: SpoolId, seq: Seq) -> Result<Vec<Kept>, FoldError> {
-    let prefix = header_prefix(node, spool, 0, seq);
-    let (mut all, mut fault) = (Vec::new(), None);
-    store.scan(
-        Table::Headers,
-        &prefix,
-        &prefix_end(&prefix),
-        &mut |_, value| match Kept::decode(value) {
-            Ok(kept) => {
-                all.push(kept);
-                ControlFlow::Continue(())
-            }
-            Err(e) => {
-                fault = Some(e);
-                ControlFlow::Break(())
-            }
-        },
-    )?;
-    fault.map_or(Ok(all), |e| Err(e.into()))
-}
-
-/// Whether any batch of these numbers is kept; of missing ones that can only be held ones.
-pub fn any_kept(
-    store: &dyn Read,
-    node: NodeId,
-    spool: SpoolId,
-    seqs: RangeInclusive<Seq>,
-) -> Result<bool, FoldError> {
-    let from = header_prefix(node, spool, 0, *seqs.start());
-    let to = [header_prefix(node, spool, 0, *seqs.end()), vec![u8::MAX; 17]].concat();
-    let mut found = false;
-    store.scan(Table::Headers, &from, &to, &mut |_, _| {
-        found = true;
-        ControlFlow::Break(())
-    })?;
-    Ok(found)
-}
-
 /// Header of a batch, counted or not; the counted one if there are several.
-pub fn header_of(
-    store: &dyn Read,
-    node: NodeId,
-    spool: SpoolId,
-    seq: Seq,
-) -> Result<Option<Header>, FoldError> {
-    let mut all = kept_of(store, node, spool, seq)?;
-    all.sort_by_key(|k| (k.fate, k.position));
-    let Some(kept) = all.first() else {
-        return Ok(None);
-    };
-    let signed = &kept.signed;
-    let body = signed.len().checked_sub(tallyman_common::sign::SIGNATURE_BYTES);
-    let header = body
-        .map(|end| codec::decode("kept header", &signed[..end]))
-        .transpose()?;
-    Ok(header)
+fn header_at(store: &dyn Read, node: NodeId, spool: SpoolId, seq: Seq) -> Result<Option<Header>, FoldError> {
+    let kept = headers::kept(store, &Place::of(node, spool, seq..=seq))?;
+    headers::foremost(kept).map_or(Ok(None), |kept| headers::header_of(&kept))
 }
 
 /// Position and entry of the batch that counts; `None` when what came of it is held, was discarded, or is not in the log
@@ -242,7 +187,7 @@ pub fn counted(
     spool: SpoolId,
     seq: Seq,
 ) -> Result<Option<(u64, Entry)>, FoldError> {
-    for kept in kept_of(books.store, node, spool, seq)? {
+    for kept in headers::kept(books.store, &Place::of(node, spool, seq..=seq))? {
         let counts = kept.fate()? == Fate::Counted || books.registry.held.get(&kept.position) == Some(&true);
         if counts && let Some(value) = books.store.get(Table::Log, &position_key(kept.position))? {
             return Ok(Some((kept.position, Entry::decode(&value)?)));

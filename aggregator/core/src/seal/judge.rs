@@ -11,8 +11,9 @@ use tallyman_common::record::{Birth, Record};
 use tallyman_common::wire::Header;
 
 use super::HoleDraft;
-use super::chain::{Chain, Hole, any_kept, counted};
+use super::chain::{Chain, Hole, counted};
 use crate::bills::Books;
+use crate::headers::{self, Place};
 use crate::limits::WALK_BATCHES_MAX;
 use crate::registry::Judgement;
 use crate::restart::open_entry;
@@ -135,7 +136,9 @@ impl Walk<'_> {
     /// it is held: nothing is inferred over that.
     fn cross(&mut self, hole: Hole) -> Result<bool, FoldError> {
         for &(spool, first, last) in &hole.missing {
-            if any_kept(self.books.store, self.chain.node, spool, first..=last)? {
+            let place = Place::of(self.chain.node, spool, first..=last);
+            // Of what is missing only held ones can be kept.
+            if headers::any_behind(self.books.store, &place, 0)? {
                 if self.crossed.is_empty() {
                     self.crossed.push((hole, Usage::new()));
                 }
