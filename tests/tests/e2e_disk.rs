@@ -146,6 +146,9 @@ fn an_agent_whose_sync_fails_goes_on_in_a_new_segment() -> Result<()> {
     site.start_metering()?;
     let cgroup = Cgroup::make(&format!("{folder}/acme"))?;
     burn(&cgroup)?;
+    // A first batch is durable in the segment: that one must stay.
+    site.billed_exactly("acme", || cgroup.cpu_ns())?;
+    burn(&cgroup)?;
     // A minute closes with the sync of a checkpoint, then with that of the segment: the second one fails.
     let log = site.path("strace.log");
     let pid = site.agent.as_ref().context("it runs")?.pid();

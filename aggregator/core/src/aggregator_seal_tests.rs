@@ -229,6 +229,19 @@ fn nothing_is_inferred_over_a_batch_that_is_held_or_was_discarded() {
 }
 
 #[test]
+fn nothing_is_inferred_from_a_number_that_two_batches_claim() {
+    let mut world = World::new();
+    world.take_batch(sent(1, (0, 10)));
+    let twin = world.take_batch(sent(1, (0, 7)));
+    assert_eq!(reason_of(&twin), Some(Reason::Conflict));
+    world.take_batch(sent(3, (20, 25)));
+    world.pass(4, 1, 25);
+    let (judged, _) = world.close();
+    assert_eq!((judged[0].values, judged[0].unresolved), (0, 1));
+    assert_eq!(world.parts(START), [15, 0, 0]);
+}
+
+#[test]
 fn batches_that_are_given_up_are_passed_and_count_when_they_come_after_all() {
     let mut world = World::new();
     world.take_batch(sent(1, (0, 10)));

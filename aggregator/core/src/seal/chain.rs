@@ -180,18 +180,28 @@ fn header_at(store: &dyn Read, node: NodeId, spool: SpoolId, seq: Seq) -> Result
 }
 
 /// Position and entry of the batch that counts; `None` when what came of it is held, was discarded, or is not in the log
-/// any more.
+/// any more, and when another one of its number waits for a person: then nobody knows whose readings these are.
 pub fn counted(
     books: Books<'_>,
     node: NodeId,
     spool: SpoolId,
     seq: Seq,
 ) -> Result<Option<(u64, Entry)>, FoldError> {
+    let mut found = None;
     for kept in headers::kept(books.store, &Place::of(node, spool, seq..=seq))? {
-        let counts = kept.fate()? == Fate::Counted || books.registry.held.get(&kept.position) == Some(&true);
-        if counts && let Some(value) = books.store.get(Table::Log, &position_key(kept.position))? {
-            return Ok(Some((kept.position, Entry::decode(&value)?)));
+        let decided = books.registry.held.get(&kept.position);
+        match (kept.fate()?, decided) {
+            (Fate::Counted, _) | (Fate::Held(_), Some(true)) if found.is_none() => {
+                found = Some(kept.position)
+            }
+            (Fate::Held(_), Some(false)) => {}
+            _ => return Ok(None),
         }
     }
-    Ok(None)
+    let Some(position) = found else {
+        return Ok(None);
+    };
+    let entry = books.store.get(Table::Log, &position_key(position))?;
+    let entry = entry.map(|value| Entry::decode(&value)).transpose()?;
+    Ok(entry.map(|entry| (position, entry)))
 }
