@@ -321,6 +321,22 @@ fn a_series_that_began_in_the_hole_began_at_zero() {
 }
 
 #[test]
+fn a_clock_that_was_off_at_first_does_not_seal_decades() {
+    let mut world = World::new();
+    let long_ago = world.frame(
+        1,
+        |h| (h.wall_start, h.wall_end) = (WallMs(60_000), WallMs(120_000)),
+        (0, 10),
+    );
+    assert!(matches!(world.answer(long_ago), Answer::Ack(_)));
+    world.pass(2, 1, 10);
+    assert_eq!(world.parts(Hour(0)), [10, 0, 0]);
+    let month = usize::try_from(crate::limits::SEAL_BACK_HOURS).unwrap();
+    assert!((month - 1..=month + 1).contains(&world.close().1));
+    world.holds();
+}
+
+#[test]
 fn an_hour_is_not_sealed_while_it_changes_or_the_clock_is_alone() {
     let mut world = World::new();
     world.take_batch(sent(1, (0, 10)));

@@ -30,6 +30,9 @@ pub const COMPLETE_AFTER_MS: u64 = 600_000;
 /// Batches that are read back from a hole for the last readings of its far side: a series is idle for a day at most
 /// before it is forgotten, and windows last a minute; more than two days are for outages of acknowledgement.
 pub const WALK_BATCHES_MAX: usize = 4_000;
+/// Hours before the log's first decision with which sealing begins at the earliest: hosts were metered for a month
+/// before they were enrolled, at most.
+pub const SEAL_BACK_HOURS: u32 = 31 * 24;
 /// How long after its end an hour is sealed, milliseconds, unless the configuration says otherwise; with
 /// its last hour a month is final.
 pub const SEAL_GRACE_MS: u64 = 72 * HOUR_MS;

@@ -7,7 +7,6 @@ use tallyman_aggregator_core::api::closing::{self, HoleView, Seals};
 use tallyman_aggregator_core::api::usage::as_of;
 use tallyman_aggregator_core::bills::{AsOf, BillError};
 use tallyman_aggregator_core::registry::Command;
-use tallyman_aggregator_core::rollup::cache::FoldError;
 
 use super::ask::{JsonBody, Params};
 use super::auth::OperatorScope;
@@ -54,7 +53,7 @@ pub async fn seals(
 ) -> Result<Json<SealsNow>, Problem> {
     params.only(&[])?;
     let ask = |all: AllBooks<'_>| {
-        let failed = |e| Problem::from(BillError::Fold(FoldError::Store(e)));
+        let failed = |e| Problem::from(BillError::Fold(e));
         Ok(SealsNow {
             as_of: as_of(all.books),
             seals: closing::seals(all.books).map_err(failed)?,

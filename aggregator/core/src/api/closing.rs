@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::text::instant_text;
 use crate::bills::Books;
-use crate::ports::StoreError;
 use crate::registry::seals::JudgedHole;
+use crate::rollup::cache::FoldError;
 use crate::seal::next_hour;
 
 /// How many seals are listed.
@@ -106,7 +106,7 @@ fn hole_view(hole: &JudgedHole) -> HoleView {
 }
 
 /// Where sealing stands.
-pub fn seals(books: Books<'_>) -> Result<Seals, StoreError> {
+pub fn seals(books: Books<'_>) -> Result<Seals, FoldError> {
     let all = &books.registry.seals;
     let views = all.iter().rev().take(SEALS_LISTED).map(|seal| SealView {
         hour: instant_text(seal.hour.start()),

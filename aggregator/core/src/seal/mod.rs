@@ -14,7 +14,9 @@ use tallyman_common::ids::Digest;
 use tallyman_common::time::{HOUR_MS, Hour, WallMs};
 
 use crate::bills::Books;
-use crate::ports::{Read, StoreError, Table};
+use crate::limits::SEAL_BACK_HOURS;
+use crate::log::decode_decision;
+use crate::ports::{Read, Table};
 use crate::registry::{Command, Judgement, NodeStatus};
 use crate::restart::{META_FLOOR, meta_number};
 use crate::rollup::Inference;
@@ -40,8 +42,9 @@ pub struct HoleDraft {
     pub inference: Option<Inference>,
 }
 
-/// The hour that is sealed next; `None` before anything came.
-pub fn next_hour(books: Books<'_>) -> Result<Option<Hour>, StoreError> {
+/// The hour that is sealed next; `None` before anything came. Begins with the first hour that has anything, but not more
+/// than a month before the log's first decision: a clock that was off at its start would make it half a million hours.
+pub fn next_hour(books: Books<'_>) -> Result<Option<Hour>, FoldError> {
     if let Some(newest) = books.registry.seals.newest() {
         return Ok(Some(newest.next()));
     }
@@ -50,7 +53,14 @@ pub fn next_hour(books: Books<'_>) -> Result<Option<Hour>, StoreError> {
         first = key.first_chunk().map(|hour| Hour(u32::from_be_bytes(*hour)));
         ControlFlow::Break(())
     })?;
-    Ok(first)
+    let mut made = None;
+    books.store.scan(Table::Decisions, &[], &[], &mut |_, value| {
+        made = Some(decode_decision(value));
+        ControlFlow::Break(())
+    })?;
+    let made = made.transpose()?.map(|decision| decision.at.hour());
+    let least = made.and_then(|hour| hour.0.checked_sub(SEAL_BACK_HOURS));
+    Ok(first.map(|hour| least.map_or(hour, |least| hour.max(Hour(least)))))
 }
 
 /// What is to be decided now: holes that begin in the next hour or before it, then the hour itself. Nothing while the
