@@ -8,7 +8,7 @@ use tallyman_common::sign::SIGNATURE_BYTES;
 use tallyman_common::wire::Header;
 
 use crate::log::{Kept, header_prefix, prefix_end};
-use crate::ports::{Read, Table};
+use crate::ports::{Read, Table, try_scan};
 use crate::rollup::cache::FoldError;
 
 /// Batches of one spool.
@@ -85,18 +85,8 @@ fn each(
     place: &Place,
     mut visit: impl FnMut(Kept) -> ControlFlow<()>,
 ) -> Result<(), FoldError> {
-    let ((from, to), mut fault) = (place.keys(), None);
-    store.scan(
-        Table::Headers,
-        &from,
-        &to,
-        &mut |_, value| match Kept::decode(value) {
-            Ok(kept) => visit(kept),
-            Err(e) => {
-                fault = Some(e);
-                ControlFlow::Break(())
-            }
-        },
-    )?;
-    fault.map_or(Ok(()), |e| Err(e.into()))
+    let (from, to) = place.keys();
+    try_scan(store, Table::Headers, (&from, &to), |_, value| {
+        Ok(visit(Kept::decode(value)?))
+    })
 }

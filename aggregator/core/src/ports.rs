@@ -81,6 +81,24 @@ pub trait Read {
     fn scan(&self, table: Table, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 
+/// Scans until `visit` breaks or fails; its error ends the scan and is given back.
+pub fn try_scan<E: From<StoreError>>(
+    store: &dyn Read,
+    table: Table,
+    (from, to): (&[u8], &[u8]),
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E> {
+    let mut fault = None;
+    store.scan(table, from, to, &mut |key, value| match visit(key, value) {
+        Ok(flow) => flow,
+        Err(e) => {
+            fault = Some(e);
+            ControlFlow::Break(())
+        }
+    })?;
+    fault.map_or(Ok(()), Err)
+}
+
 /// Reads and commits.
 pub trait Store: Read {
     /// Applies all changes or none; durable on return.

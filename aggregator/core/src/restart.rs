@@ -9,7 +9,7 @@ use tallyman_common::wire::{Frame, Header};
 
 use crate::ingest::Marks;
 use crate::log::{Entry, Fate, decode_decision, position_key, position_of};
-use crate::ports::{Read, StoreError, Table};
+use crate::ports::{Read, StoreError, Table, try_scan};
 use crate::registry::{Command, Decision, Registry};
 use crate::rollup::cache::FoldError;
 use crate::rollup::cell::{KIND_INFERRED, KIND_WITHDRAWN};
@@ -48,39 +48,24 @@ pub fn read_registry(store: &dyn Read) -> Result<Registry, FoldError> {
 
 /// The fold of all decisions up to a position, that one included.
 pub fn read_registry_until(store: &dyn Read, position: u64) -> Result<Registry, FoldError> {
-    let (mut registry, mut fault) = (Registry::default(), None);
+    let mut registry = Registry::default();
     let end = [&position_key(position)[..], &[0]].concat();
-    store.scan(
-        Table::Decisions,
-        &[],
-        &end,
-        &mut |_, value| match decode_decision(value) {
-            Ok(decision) => {
-                registry.apply(&decision);
-                ControlFlow::Continue(())
-            }
-            Err(e) => {
-                fault = Some(e);
-                ControlFlow::Break(())
-            }
-        },
-    )?;
-    fault.map_or(Ok(registry), |e| Err(e.into()))
+    try_scan(store, Table::Decisions, (&[], &end), |_, value| {
+        registry.apply(&decode_decision(value)?);
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
+    })?;
+    Ok(registry)
 }
 
 /// The marks of every node. An error when the store can't be read or a value is malformed.
 pub fn read_marks(store: &dyn Read) -> Result<Marks, FoldError> {
-    let (mut marks, mut fault) = (Marks::default(), None);
-    store.scan(Table::Marks, &[], &[u8::MAX; 17], &mut |key, value| {
+    let mut marks = Marks::default();
+    try_scan(store, Table::Marks, (&[], &[u8::MAX; 17]), |key, value| {
         let node = key.try_into().map(NodeId).expect("keys of this table are nodes");
-        fault = marks.load(node, value).err();
-        if fault.is_some() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        marks.load(node, value)?;
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
     })?;
-    fault.map_or(Ok(marks), |e| Err(e.into()))
+    Ok(marks)
 }
 
 /// Folds every counted entry, and every decision that changes cells, above `floor`, in order of position (I5).
@@ -93,59 +78,33 @@ pub fn replay(
 ) -> Result<(), FoldError> {
     let decisions = folding_above(store, floor)?;
     let mut decisions = decisions.iter().peekable();
-    let mut fault = None;
-    store.scan(
-        Table::Log,
-        &position_key(floor + 1),
-        &[u8::MAX; 10],
-        &mut |key, value| {
-            let done = (|| -> Result<(), FoldError> {
-                let (position, entry) = (position_of(key)?, Entry::decode(value)?);
-                while let Some(decision) = decisions.next_if(|d| d.position < position) {
-                    fold_decision(decision, store, registry, now, rollup)?;
-                }
-                match entry.fate {
-                    Fate::Counted => fold_entry(position, &entry, registry, now, rollup, store),
-                    Fate::Held(_) => Ok(()),
-                }
-            })();
-            fault = done.err();
-            if fault.is_some() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        },
-    )?;
-    if let Some(e) = fault {
-        return Err(e);
-    }
+    let from = position_key(floor + 1);
+    try_scan(store, Table::Log, (&from, &[u8::MAX; 10]), |key, value| {
+        let (position, entry) = (position_of(key)?, Entry::decode(value)?);
+        while let Some(decision) = decisions.next_if(|d| d.position < position) {
+            fold_decision(decision, store, registry, now, rollup)?;
+        }
+        if entry.fate == Fate::Counted {
+            fold_entry(position, &entry, registry, now, rollup, store)?;
+        }
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
+    })?;
     decisions.try_for_each(|decision| fold_decision(decision, store, registry, now, rollup))
 }
 
 /// The decisions above `floor` that change cells.
 fn folding_above(store: &dyn Read, floor: u64) -> Result<Vec<Decision>, FoldError> {
-    let (mut found, mut fault) = (Vec::new(), None);
-    store.scan(
-        Table::Decisions,
-        &position_key(floor + 1),
-        &[u8::MAX; 10],
-        &mut |_, value| match decode_decision(value) {
-            Ok(decision) => {
-                let folds = matches!(
-                    decision.command,
-                    Command::ReleaseBatch { .. } | Command::JudgeHole(_) | Command::WithdrawJudgement { .. }
-                );
-                found.extend(folds.then_some(decision));
-                ControlFlow::Continue(())
-            }
-            Err(e) => {
-                fault = Some(e);
-                ControlFlow::Break(())
-            }
-        },
-    )?;
-    fault.map_or(Ok(found), |e| Err(e.into()))
+    let (mut found, from) = (Vec::new(), position_key(floor + 1));
+    try_scan(store, Table::Decisions, (&from, &[u8::MAX; 10]), |_, value| {
+        let decision = decode_decision(value)?;
+        let folds = matches!(
+            decision.command,
+            Command::ReleaseBatch { .. } | Command::JudgeHole(_) | Command::WithdrawJudgement { .. }
+        );
+        found.extend(folds.then_some(decision));
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
 }
 
 fn fold_decision(

@@ -12,7 +12,7 @@ use tallyman_common::time::{Hour, MINUTE_MS, WallMs};
 use super::Books;
 use super::usage::TenantHour;
 use crate::log::{HeldNote, position_key, position_of};
-use crate::ports::Table;
+use crate::ports::{Table, try_scan};
 use crate::rating::instant::instant_text;
 use crate::rollup::cache::FoldError;
 use crate::rollup::cell::{NodeHour, minute_bits};
@@ -102,23 +102,14 @@ pub fn of(
 
 /// Windows of held and discarded batches, as the batches say.
 fn held_windows(books: Books<'_>) -> Result<Vec<(NodeId, Range<WallMs>)>, FoldError> {
-    let (mut found, mut fault) = (Vec::new(), None);
-    let end = position_key(books.position + 1);
-    books.store.scan(Table::Held, &[], &end, &mut |key, value| {
-        let read = position_of(key).and_then(|at| Ok((at, codec::decode::<HeldNote>("held note", value)?)));
-        match read {
-            Ok((at, note)) => {
-                let released = books.registry.held.get(&at) == Some(&true);
-                found.extend((!released).then_some((note.node, note.wall_start..note.wall_end)));
-                ControlFlow::Continue(())
-            }
-            Err(e) => {
-                fault = Some(e);
-                ControlFlow::Break(())
-            }
-        }
+    let (mut found, end) = (Vec::new(), position_key(books.position + 1));
+    try_scan(books.store, Table::Held, (&[], &end), |key, value| {
+        let note: HeldNote = codec::decode("held note", value)?;
+        let released = books.registry.held.get(&position_of(key)?) == Some(&true);
+        found.extend((!released).then_some((note.node, note.wall_start..note.wall_end)));
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
     })?;
-    fault.map_or(Ok(found), |e| Err(e.into()))
+    Ok(found)
 }
 
 /// For each node the hours to look at: those with rows of the tenant and the ones just before and after.

@@ -10,7 +10,7 @@ use tallyman_common::time::{Hour, WallMs};
 use super::{Bill, BillError, Books, Viewer, drafted};
 use crate::limits::COMPLETE_AFTER_MS;
 use crate::rating::{BillLine, BillTotals, BillingZone, hour_text};
-use crate::registry::{NodeStatus, Seal, TenantTerms};
+use crate::registry::{Seal, TenantTerms};
 use crate::restart::read_registry_until;
 
 /// It can still change: the period runs, or batches are on their way.
@@ -110,17 +110,14 @@ pub(super) fn status(books: Books<'_>, period: &Range<Hour>) -> &'static str {
 }
 
 fn every_node_is_past(books: Books<'_>, end: WallMs) -> bool {
-    let active = books
+    let mut heard = books
         .registry
-        .nodes
-        .iter()
-        .filter(|(_, n)| n.status == NodeStatus::Active);
-    active
-        .filter_map(|(node, _)| books.marks.node(*node))
-        .all(|marks| {
-            let contiguous = marks.mark(marks.newest_spool, 0).above.is_empty();
-            contiguous && (marks.newest_end >= end || marks.stopped)
-        })
+        .active_nodes()
+        .filter_map(|node| books.marks.node(node));
+    heard.all(|marks| {
+        let contiguous = marks.mark(marks.newest_spool, 0).above.is_empty();
+        contiguous && (marks.newest_end >= end || marks.stopped)
+    })
 }
 
 /// Present lines without the settled ones; `None` if nothing changed.

@@ -258,6 +258,12 @@ impl Registry {
         BookVersions::new(versions.into_iter().collect()).ok()
     }
 
+    /// Nodes from which more is to come.
+    pub fn active_nodes(&self) -> impl Iterator<Item = NodeId> {
+        let active = self.nodes.iter().filter(|(_, n)| n.status == NodeStatus::Active);
+        active.map(|(id, _)| *id)
+    }
+
     fn has_node_token(&self, id: &str) -> bool {
         self.node_tokens.values().any(|t| t.id == id)
     }

@@ -16,8 +16,8 @@ use tallyman_common::time::{HOUR_MS, Hour, WallMs};
 use crate::bills::Books;
 use crate::limits::SEAL_BACK_HOURS;
 use crate::log::decode_decision;
-use crate::ports::{Read, Table};
-use crate::registry::{Command, Judgement, NodeStatus};
+use crate::ports::{Read, Table, try_scan};
+use crate::registry::{Command, Judgement};
 use crate::restart::{META_FLOOR, meta_number};
 use crate::rollup::Inference;
 use crate::rollup::cache::FoldError;
@@ -97,21 +97,15 @@ pub fn next(books: Books<'_>, grace_ms: u64) -> Result<Option<Draft>, FoldError>
 
 /// Whether a node's own clock bears witness that the time is near; without active nodes nobody can.
 fn is_witnessed(books: Books<'_>, due: WallMs) -> bool {
-    let active = books
-        .registry
-        .nodes
-        .iter()
-        .filter(|(_, n)| n.status == NodeStatus::Active);
-    let mut ends = active
-        .map(|(node, _)| books.marks.node(*node).map(|m| m.newest_end))
-        .peekable();
-    ends.peek().is_none() || ends.flatten().any(|end| end.0 + HOUR_MS >= due.0)
+    let mut active = books.registry.active_nodes().peekable();
+    let newest = |node| books.marks.node(node).map(|m| m.newest_end);
+    active.peek().is_none() || active.filter_map(newest).any(|end| end.0 + HOUR_MS >= due.0)
 }
 
 /// Number of an hour's values on time, and the digest over them: for each, in order of table and key, the digest so far ‖
 /// length of the table's name (u32) ‖ name ‖ length of the key (u32) ‖ key ‖ value are hashed (docs/FORMATS.md).
 pub fn digest_of(store: &dyn Read, hour: Hour) -> Result<(u64, Digest), FoldError> {
-    let (mut values, mut digest, mut fault) = (0, Digest::of(&[b"tallyman/sealed-hour/1\0"]), None);
+    let (mut values, mut digest) = (0, Digest::of(&[b"tallyman/sealed-hour/1\0"]));
     let (from, to) = (hour.0.to_be_bytes(), hour.next().0.to_be_bytes());
     let length = |bytes: &[u8]| {
         u32::try_from(bytes.len())
@@ -120,24 +114,17 @@ pub fn digest_of(store: &dyn Read, hour: Hour) -> Result<(u64, Digest), FoldErro
     };
     for table in [Table::Cells, Table::NodeHours] {
         let name = table.name().as_bytes();
-        store.scan(table, &from, &to, &mut |key, value| {
-            let late = match table {
-                Table::NodeHours => Ok(is_late_node_key(key)),
-                _ => owner_of_key(key).map(|(part, _)| part.late.is_some()),
+        try_scan(store, table, (&from, &to), |key, value| {
+            let is_late = match table {
+                Table::NodeHours => is_late_node_key(key),
+                _ => owner_of_key(key)?.0.late.is_some(),
             };
-            match late {
-                Ok(true) => ControlFlow::Continue(()),
-                Ok(false) => {
-                    digest = Digest::of(&[&digest.0, &length(name), name, &length(key), key, value]);
-                    values += 1;
-                    ControlFlow::Continue(())
-                }
-                Err(e) => {
-                    fault = Some(e);
-                    ControlFlow::Break(())
-                }
+            if !is_late {
+                digest = Digest::of(&[&digest.0, &length(name), name, &length(key), key, value]);
+                values += 1;
             }
+            Ok::<_, FoldError>(ControlFlow::Continue(()))
         })?;
     }
-    fault.map_or(Ok((values, digest)), |e| Err(e.into()))
+    Ok((values, digest))
 }
