@@ -24,7 +24,9 @@ fn an_aggregator_comes_back_from_an_older_backup_and_is_given_what_it_lacks() ->
     let mut site = Site::new(&["acme"], &rules)?;
     let backup = site.path("backup").display().to_string();
     let (good, text) = order(&site, &["backup", &backup])?;
-    ensure!(good && text.contains("secret key"), "{text}");
+    let warned = text.contains("not encrypted") && text.contains("keys/");
+    ensure!(good && warned, "{text}");
+    let sealed = encrypted_backup(&site)?;
 
     // What is not in the backup: a host, and what it metered.
     site.enrol()?;
@@ -43,7 +45,9 @@ fn an_aggregator_comes_back_from_an_older_backup_and_is_given_what_it_lacks() ->
         std::fs::remove_dir_all(site.path("aggregator").join(name))?;
     }
     refuses_a_changed_backup(&site, &backup)?;
-    let (good, text) = order(&site, &["restore", &backup])?;
+    refuses_a_wrong_key_and_a_changed_file(&site, &sealed)?;
+    let key = site.path("backup.key").display().to_string();
+    let (good, text) = order(&site, &["restore", &sealed, "--identity-file", &key])?;
     ensure!(good && text.contains("--settle"), "{text}");
     site.start_aggregator()?;
     assert_eq!(site.usage("acme", "cpu.time")?, 0);
@@ -66,4 +70,50 @@ fn refuses_a_changed_backup(site: &Site, backup: &str) -> Result<()> {
     ensure!(!good && text.contains("not what was backed up"), "{text}");
     std::fs::write(&current, whole)?;
     Ok(())
+}
+
+/// Makes a key and a backup for it, while the aggregator runs; its path.
+fn encrypted_backup(site: &Site) -> Result<String> {
+    let text = |name: &str| site.path(name).display().to_string();
+    for name in ["backup.key", "stranger.key"] {
+        let (good, told) = order(site, &["backup-key", &text(name)])?;
+        ensure!(
+            good && told.contains("age1") && !told.contains("AGE-SECRET"),
+            "{told}"
+        );
+    }
+    let sealed = text("backup.age");
+    let (good, told) = order(
+        site,
+        &["backup", &sealed, "--recipient-file", &text("backup.key.pub")],
+    )?;
+    ensure!(good && told.contains("encrypted for 1 key"), "{told}");
+    Ok(sealed)
+}
+
+fn refuses_a_wrong_key_and_a_changed_file(site: &Site, sealed: &str) -> Result<()> {
+    let text = |name: &str| site.path(name).display().to_string();
+    let refused = |file: &str, key: &str, words: &str| -> Result<()> {
+        let (good, told) = order(site, &["restore", file, "--identity-file", &text(key)])?;
+        ensure!(!good && told.contains(words), "{told}");
+        for name in ["store", "keys", "restore-unfinished"] {
+            ensure!(
+                !site.path("aggregator").join(name).exists(),
+                "{name} was left: {told}"
+            );
+        }
+        Ok(())
+    };
+    refused(sealed, "stranger.key", "none of the given keys")?;
+    let (good, told) = order(site, &["restore", sealed])?;
+    ensure!(!good && told.contains("--identity-file"), "{told}");
+    let whole = std::fs::read(sealed)?;
+    let changed = text("changed.age");
+    std::fs::write(&changed, &whole[..whole.len() - 1])?;
+    refused(&changed, "backup.key", "cut off or was changed")?;
+    let mut flipped = whole;
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    std::fs::write(&changed, &flipped)?;
+    refused(&changed, "backup.key", "cut off or was changed")
 }

@@ -1,24 +1,24 @@
-//! `backup` and `restore`: the data folder as of one moment, in files with checksums. The aggregator goes on meanwhile.
+//! `backup` and `restore`: the data folder as of one moment, in files with checksums or in one encrypted file. The
+//! aggregator goes on meanwhile.
 //!
-//! A backup holds the authority's secret key: who has it can speak for every node. It is written for its owner alone.
+//! A backup holds the authority's secret key: who can read it can speak for every node. It is written for its owner
+//! alone.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::registry::Command;
 use tallyman_aggregator_core::restart::newest_position;
-use tallyman_common::ids::Digest;
-use tallyman_common::time::WallMs;
 
+use super::archive::{Packer, Unpacker, read_identities, read_recipients};
 use super::copy::StoreCopy;
 use super::desk::{Desk, Stopped};
+use super::files::{
+    Copied, Listed, Manifest, create, is_plain, make_folder, names_in, pump, remove_failed, sync, write_new,
+};
 use super::{Place, print};
 use crate::config::{Config, DEFAULT_DATA};
 use crate::io::clock;
@@ -30,22 +30,31 @@ const MANIFEST: &str = "backup.json";
 const STORE: &str = "store";
 const KEYS: &str = "keys";
 const SETTINGS: &str = "aggregator.toml";
-/// Bytes copied between two lines of progress.
-const TOLD_BYTES: u64 = 1 << 30;
 
-/// Copy everything into a folder, with checksums; also while the aggregator runs.
+/// Copy everything, with checksums; also while the aggregator runs.
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// The folder; it must not exist.
-    folder: PathBuf,
+    /// The folder, or the file when it is encrypted; it must not exist.
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+    /// Encrypt into one file, for the public keys (age1…) in this file; `backup-key` makes one.
+    #[arg(long, value_name = "FILE")]
+    recipient_file: Option<PathBuf>,
 }
 
 /// Make the data folder out of a backup; or say that what was decided since it was made is here again.
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// The backup's folder.
-    #[arg(required_unless_present = "settle", conflicts_with = "settle")]
-    folder: Option<PathBuf>,
+    /// The backup's folder or encrypted file.
+    #[arg(
+        required_unless_present = "settle",
+        conflicts_with = "settle",
+        value_name = "PATH"
+    )]
+    path: Option<PathBuf>,
+    /// The secret key (AGE-SECRET-KEY-1…) of an encrypted backup is in this file.
+    #[arg(long, value_name = "FILE", requires = "path")]
+    identity_file: Option<PathBuf>,
     /// The decisions made between backup and restore were entered again, or are given up.
     #[arg(long, requires = "reason")]
     settle: bool,
@@ -54,66 +63,108 @@ pub struct Restore {
     reason: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
-    format: String,
-    program: String,
-    made: WallMs,
-    position: u64,
-    files: Vec<Listed>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Listed {
-    path: PathBuf,
-    bytes: u64,
-    sha256: Digest,
-}
+/// Every file of a backup: where it is now, and its name in the backup.
+type Sources = Vec<(PathBuf, PathBuf)>;
 
 impl Backup {
     /// Copies and prints what was copied.
     pub fn run(&self, config: &Config, as_json: bool) -> anyhow::Result<()> {
         let made = clock::now();
+        let recipients = self.recipient_file.as_deref().map(read_recipients).transpose()?;
         let copy = StoreCopy::make(config)?;
         let position = {
             let store = RocksStore::open(copy.path(), Create::No)?;
             newest_position(&store)?
         };
-        make_folder(&self.folder, false)?;
-        let mut copier = Copier::new(&self.folder);
-        copier.folder(copy.path(), STORE)?;
-        copier.folder(&config.keys(), KEYS)?;
-        copier.file_if_there(&config.data.join(SETTINGS), SETTINGS)?;
-        let manifest = Manifest {
+        let sources = sources(config, copy.path())?;
+        let manifest = |copied: &Copied| Manifest {
             format: FORMAT.to_owned(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
             made,
             position,
-            files: copier.files,
+            files: copied.files.clone(),
         };
-        // Last: a folder without it is no backup.
-        write_new(
-            &self.folder.join(MANIFEST),
-            &serde_json::to_vec_pretty(&manifest)?,
-        )?;
-        sync(&self.folder)?;
-        let text = format!(
-            "{} files, {} bytes in {}: everything up to position {position}, as of {}\n\
-             it holds the authority's secret key: keep it as safe as the aggregator\n",
-            manifest.files.len(),
-            copier.bytes,
-            self.folder.display(),
-            instant_text(made)
-        );
+        let (manifest, bytes) = match &recipients {
+            Some(recipients) => {
+                let mut packer = Packer::create(&self.path, recipients)?;
+                for (from, name) in &sources {
+                    packer.add(from, name)?;
+                }
+                let (manifest, bytes) = (manifest(packer.copied()), packer.copied().bytes);
+                packer.finish(&manifest)?;
+                (manifest, bytes)
+            }
+            None => {
+                let copied = copy_into(&self.path, &sources)?;
+                let manifest = manifest(&copied);
+                // Last: a folder without it is no backup.
+                write_new(&self.path.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)?;
+                sync(&self.path)?;
+                (manifest, copied.bytes)
+            }
+        };
+        let text = self.text(&manifest, bytes, recipients.map(|r| r.len()));
         print(as_json, &serde_json::to_value(&manifest)?, &text)
     }
+
+    fn text(&self, manifest: &Manifest, bytes: u64, keys: Option<usize>) -> String {
+        let secret: Vec<_> = manifest
+            .files
+            .iter()
+            .filter(|f| f.path.starts_with(KEYS))
+            .collect();
+        let secret: Vec<_> = secret.iter().map(|f| f.path.display().to_string()).collect();
+        let (secret, position, made) = (secret.join(", "), manifest.position, instant_text(manifest.made));
+        let kept = match keys {
+            Some(keys) => {
+                format!("encrypted for {keys} key(s); nobody reads it without the secret key of one")
+            }
+            None => format!(
+                "warning: it is not encrypted and holds the authority's secret key ({secret}): keep it as safe as the \
+                 aggregator, or use --recipient-file"
+            ),
+        };
+        format!(
+            "{} files, {bytes} bytes in {}: everything up to position {position}, as of {made}\n{kept}\n",
+            manifest.files.len(),
+            self.path.display()
+        )
+    }
+}
+
+fn sources(config: &Config, store: &Path) -> anyhow::Result<Sources> {
+    let mut sources = Vec::new();
+    for (folder, name) in [(store, STORE), (&config.keys(), KEYS)] {
+        let names = names_in(folder)?.into_iter();
+        sources.extend(names.map(|file| (folder.join(&file), Path::new(name).join(&file))));
+    }
+    let settings = config.data.join(SETTINGS);
+    if settings.exists() {
+        sources.push((settings, SETTINGS.into()));
+    }
+    Ok(sources)
+}
+
+fn copy_into(folder: &Path, sources: &Sources) -> anyhow::Result<Copied> {
+    make_folder(folder, false)?;
+    let mut copied = Copied::default();
+    for name in [STORE, KEYS] {
+        make_folder(&folder.join(name), false)?;
+    }
+    for (from, name) in sources {
+        copy(from, folder, name, &mut copied)?;
+    }
+    for name in [STORE, KEYS] {
+        sync(&folder.join(name))?;
+    }
+    Ok(copied)
 }
 
 impl Restore {
     /// Restores, or settles a restore.
     pub fn run(&self, place: &Place, as_json: bool) -> anyhow::Result<()> {
-        match (&self.folder, &self.reason) {
-            (Some(folder), _) => restore(folder, &place.data_folder()?, as_json),
+        match (&self.path, &self.reason) {
+            (Some(path), _) => self.restore(path, &place.data_folder()?, as_json),
             (None, Some(reason)) => {
                 let command = Command::SettleRestore {
                     reason: reason.clone(),
@@ -122,8 +173,46 @@ impl Restore {
                 let value = serde_json::json!({ "position": position });
                 print(as_json, &value, &format!("settled at position {position}\n"))
             }
-            (None, None) => bail!("a folder, or --settle with its --reason"),
+            (None, None) => bail!("a backup, or --settle with its --reason"),
         }
+    }
+
+    fn restore(&self, path: &Path, data: &Path, as_json: bool) -> anyhow::Result<()> {
+        // Before anything is touched: the right key, the right format, room for the result.
+        let archive = match (&self.identity_file, path.is_file()) {
+            (Some(keys), true) => Some(Unpacker::open(path, &read_identities(keys)?)?),
+            (None, true) => bail!(
+                "{} is a file: --identity-file says where its key is",
+                path.display()
+            ),
+            (Some(_), false) => bail!("{} is no file: only those are encrypted", path.display()),
+            (None, false) => None,
+        };
+        for name in [STORE, KEYS] {
+            let there = data.join(name);
+            ensure!(
+                !there.exists(),
+                "{} exists: a restore never overwrites; move it aside first",
+                there.display()
+            );
+        }
+        // Beside its place, so that a restore that is cut off leaves nothing that looks whole.
+        let beside = data.join("restore-unfinished");
+        if beside.exists() {
+            fs::remove_dir_all(&beside).with_context(|| beside.display().to_string())?;
+        }
+        let (manifest, bytes) = match archive {
+            Some(archive) => archive.unpack(&beside)?,
+            None => {
+                let manifest = read_manifest(path)?;
+                make_folder(&beside, true)?;
+                let bytes = copy_checked(&manifest, path, &beside).inspect_err(|_| remove_failed(&beside))?;
+                (manifest, bytes)
+            }
+        };
+        check_format(&manifest, path)?;
+        move_in(&beside, data)?;
+        finish(&manifest, bytes, data, as_json)
     }
 }
 
@@ -138,34 +227,47 @@ impl Place {
     }
 }
 
-fn restore(folder: &Path, data: &Path, as_json: bool) -> anyhow::Result<()> {
-    let named = || folder.join(MANIFEST).display().to_string();
-    let text = fs::read(folder.join(MANIFEST)).with_context(named)?;
-    let manifest: Manifest = serde_json::from_slice(&text).with_context(named)?;
+fn check_format(manifest: &Manifest, path: &Path) -> anyhow::Result<()> {
     ensure!(
         manifest.format == FORMAT,
         "{} is of format {}, this release reads {FORMAT}",
-        named(),
+        path.display(),
         manifest.format
     );
-    for name in [STORE, KEYS] {
-        let there = data.join(name);
+    Ok(())
+}
+
+fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
+    let named = || folder.join(MANIFEST).display().to_string();
+    let text = fs::read(folder.join(MANIFEST)).with_context(named)?;
+    let manifest: Manifest = serde_json::from_slice(&text).with_context(named)?;
+    check_format(&manifest, &folder.join(MANIFEST))?;
+    Ok(manifest)
+}
+
+/// The files of a folder that is a backup, each if it is still as it was written; the bytes of all.
+fn copy_checked(manifest: &Manifest, folder: &Path, into: &Path) -> anyhow::Result<u64> {
+    let mut copied = Copied::default();
+    for file in &manifest.files {
         ensure!(
-            !there.exists(),
-            "{} exists: a restore never overwrites; move it aside first",
-            there.display()
+            is_plain(&file.path),
+            "the manifest names {}, outside the backup",
+            file.path.display()
+        );
+        if let Some(parent) = file.path.parent() {
+            make_folder(&into.join(parent), true)?;
+        }
+        let found = copy(&folder.join(&file.path), into, &file.path, &mut copied)?;
+        ensure!(
+            found == *file,
+            "{} is not what was backed up: nothing was restored",
+            folder.join(&file.path).display()
         );
     }
-    // Beside its place, so that a restore that is cut off leaves nothing that looks whole.
-    let beside = data.join("restore-unfinished");
-    if beside.exists() {
-        fs::remove_dir_all(&beside).with_context(|| beside.display().to_string())?;
-    }
-    make_folder(&beside, true)?;
-    let mut copier = Copier::new(&beside);
-    for file in &manifest.files {
-        copier.checked(folder, file)?;
-    }
+    Ok(copied.bytes)
+}
+
+fn move_in(beside: &Path, data: &Path) -> anyhow::Result<()> {
     for name in [STORE, KEYS] {
         fs::rename(beside.join(name), data.join(name)).with_context(|| data.display().to_string())?;
     }
@@ -173,141 +275,34 @@ fn restore(folder: &Path, data: &Path, as_json: bool) -> anyhow::Result<()> {
     if settings.exists() && !data.join(SETTINGS).exists() {
         fs::rename(&settings, data.join(SETTINGS)).with_context(|| data.display().to_string())?;
     }
-    fs::remove_dir_all(&beside).with_context(|| beside.display().to_string())?;
-    sync(data)?;
+    fs::remove_dir_all(beside).with_context(|| beside.display().to_string())?;
+    sync(data)
+}
+
+/// Notes the restore in the log, and says what is to be done.
+fn finish(manifest: &Manifest, bytes: u64, data: &Path, as_json: bool) -> anyhow::Result<()> {
     let store = RocksStore::open(&data.join(STORE), Create::No)?;
     let noted = Stopped::open(store)?.command(Command::NoteRestore {
         made: manifest.made,
         position: manifest.position,
     })?;
     let text = format!(
-        "{} bytes restored into {}: everything up to position {}, as of {}\n\
+        "{bytes} bytes restored into {}: everything up to position {}, as of {}\n\
          agents send again what they still keep. What was decided since is not here: enter it again, then say so with\n\
          `tallyman-aggregator restore --settle --reason WHY` (noted at position {noted})\n",
-        copier.bytes,
         data.display(),
         manifest.position,
         instant_text(manifest.made)
     );
-    print(as_json, &serde_json::to_value(&manifest)?, &text)
+    print(as_json, &serde_json::to_value(manifest)?, &text)
 }
 
-/// Copies files into a folder, each synced, with their sums.
-struct Copier<'a> {
-    into: &'a Path,
-    files: Vec<Listed>,
-    bytes: u64,
-}
-
-impl<'a> Copier<'a> {
-    fn new(into: &'a Path) -> Self {
-        Self {
-            into,
-            files: Vec::new(),
-            bytes: 0,
-        }
-    }
-
-    /// The files of a folder; none of ours has folders inside.
-    fn folder(&mut self, from: &Path, name: &str) -> anyhow::Result<()> {
-        make_folder(&self.into.join(name), false)?;
-        let entries = fs::read_dir(from).with_context(|| from.display().to_string())?;
-        let mut names: Vec<_> = entries
-            .map(|e| e.map(|e| e.file_name()))
-            .collect::<Result<_, _>>()?;
-        names.sort();
-        for file in names {
-            let relative = Path::new(name).join(&file);
-            self.copy(&from.join(&file), relative)?;
-        }
-        sync(&self.into.join(name))
-    }
-
-    fn file_if_there(&mut self, from: &Path, name: &str) -> anyhow::Result<()> {
-        if from.exists() {
-            self.copy(from, name.into())?;
-        }
-        Ok(())
-    }
-
-    /// A file of a backup, if it is still as it was written.
-    fn checked(&mut self, from: &Path, listed: &Listed) -> anyhow::Result<()> {
-        let is_plain = listed
-            .path
-            .components()
-            .all(|c| matches!(c, std::path::Component::Normal(_)));
-        ensure!(
-            is_plain,
-            "the manifest names {}, outside the backup",
-            listed.path.display()
-        );
-        if let Some(parent) = listed.path.parent() {
-            make_folder(&self.into.join(parent), true)?;
-        }
-        self.copy(&from.join(&listed.path), listed.path.clone())?;
-        let copied = self.files.last().context("just copied")?;
-        ensure!(
-            copied.bytes == listed.bytes && copied.sha256 == listed.sha256,
-            "{} is not what was backed up: nothing was restored",
-            from.join(&listed.path).display()
-        );
-        Ok(())
-    }
-
-    fn copy(&mut self, from: &Path, relative: PathBuf) -> anyhow::Result<()> {
-        let named = || from.display().to_string();
-        let mut source = File::open(from).with_context(named)?;
-        let to = self.into.join(&relative);
-        let mut target = create(&to)?;
-        let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 1 << 20], 0u64);
-        loop {
-            let read = source.read(&mut buffer).with_context(named)?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&buffer[..read]);
-            target
-                .write_all(&buffer[..read])
-                .with_context(|| to.display().to_string())?;
-            bytes += read as u64;
-            let told = self.bytes / TOLD_BYTES;
-            self.bytes += read as u64;
-            if self.bytes / TOLD_BYTES > told {
-                eprintln!("{} MiB copied", self.bytes >> 20);
-            }
-        }
-        target.sync_all().with_context(|| to.display().to_string())?;
-        self.files.push(Listed {
-            path: relative,
-            bytes,
-            sha256: Digest(hash.finalize().into()),
-        });
-        Ok(())
-    }
-}
-
-fn make_folder(path: &Path, may_exist: bool) -> anyhow::Result<()> {
-    let made = fs::DirBuilder::new()
-        .recursive(may_exist)
-        .mode(0o700)
-        .create(path);
-    made.with_context(|| format!("{} can't be made", path.display()))
-}
-
-fn create(path: &Path) -> anyhow::Result<File> {
-    let mut options = File::options();
-    options.write(true).create_new(true).mode(0o600);
-    options.open(path).with_context(|| path.display().to_string())
-}
-
-fn write_new(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let mut file = create(path)?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .with_context(|| path.display().to_string())
-}
-
-fn sync(folder: &Path) -> anyhow::Result<()> {
-    let synced = File::open(folder).and_then(|f| f.sync_all());
-    synced.with_context(|| folder.display().to_string())
+/// Copies a file into a folder, durable, under a name.
+fn copy(from: &Path, into: &Path, name: &Path, copied: &mut Copied) -> anyhow::Result<Listed> {
+    let named = || from.display().to_string();
+    let mut source = File::open(from).with_context(named)?;
+    let mut target = create(&into.join(name))?;
+    let listed = pump(&mut source, &mut target, name, copied).with_context(named)?;
+    target.sync_all().with_context(named)?;
+    Ok(listed)
 }

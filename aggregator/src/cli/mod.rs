@@ -2,6 +2,8 @@
 
 /// Tokens and nodes.
 mod access;
+/// A backup in one encrypted file.
+mod archive;
 /// Copies of everything.
 mod backup;
 /// A tenant's bill.
@@ -14,6 +16,8 @@ mod commerce;
 mod copy;
 /// The running program or the store.
 pub mod desk;
+/// Files of a backup.
+mod files;
 /// Batches from files.
 pub mod import;
 /// New folders.
@@ -83,8 +87,10 @@ enum Order {
     Seals,
     /// Take in files that `tallyman-agent spool export` wrote; nothing is counted twice.
     Import(import::Import),
-    /// Copy everything into a folder, with checksums; also while the aggregator runs.
+    /// Copy everything, with checksums, encrypted when a key is given; also while the aggregator runs.
     Backup(backup::Backup),
+    /// Make a key for encrypted backups.
+    BackupKey(archive::BackupKey),
     /// Make the data folder out of a backup.
     Restore(backup::Restore),
     /// Fold the log again and compare.
@@ -157,6 +163,7 @@ impl Cli {
             Order::Seals => closing::seals(&place.load()?, as_json),
             Order::Import(order) => order.run(&place.load()?, as_json),
             Order::Backup(order) => order.run(&place.load()?, as_json),
+            Order::BackupKey(order) => order.run(as_json),
             Order::Restore(order) => order.run(&place, as_json),
             Order::Recompute(order) => order.run(&place.load()?, as_json),
         }
