@@ -20,6 +20,7 @@ use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::io::clock;
+use crate::io::reconciliations::Reconciliations;
 use crate::io::rocks::RocksReader;
 use crate::live::LiveBoard;
 use crate::metrics::Metrics;
@@ -102,6 +103,7 @@ pub(crate) struct Shared {
     pub(crate) room: RwLock<Room>,
     pub(crate) store_id: StoreId,
     pub(crate) started: WallMs,
+    pub(crate) reconciliations: Reconciliations,
 }
 
 /// A handle to the running aggregator; cheap to clone.
@@ -147,6 +149,11 @@ impl Handle {
     /// Live views.
     pub fn live(&self) -> &LiveBoard {
         &self.shared.live
+    }
+
+    /// Results of the daily comparisons.
+    pub fn reconciliations(&self) -> &Reconciliations {
+        &self.shared.reconciliations
     }
 
     /// Counters.

@@ -20,6 +20,8 @@ pub mod limits;
 pub mod live;
 /// Counters for Prometheus.
 pub mod metrics;
+/// The daily comparison of the day before.
+pub mod reconciler;
 /// Whether the store's disk has room.
 pub mod room;
 /// Start, service and orderly stop.

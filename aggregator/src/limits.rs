@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tallyman_aggregator_core::limits::FLUSH_AGE_MS;
 use tallyman_common::message::MESSAGE_BYTES_MAX;
+use tallyman_common::time::HOUR_MS;
 
 /// Requests that wait for the writer at most; more wait in the connections' flow control.
 pub const REQUESTS_MAX: usize = 1_024;
@@ -87,3 +88,12 @@ const _: () = assert!(HELLO_BYTES_MAX < ENROL_BYTES_MAX && (ENROL_BYTES_MAX as u
 pub const CLOSE_PERIOD: Duration = Duration::from_secs(60);
 /// Wait after a draft whose inputs have changed: until the cells that changed are written and can be read.
 pub const CLOSE_AGAIN: Duration = Duration::from_millis(FLUSH_AGE_MS + 1_000);
+
+/// How often the aggregator looks whether a day is due to be reconciled.
+pub const RECONCILE_PERIOD: Duration = Duration::from_secs(10 * 60);
+/// From when on after its end a day is reconciled: agents have sent what they had by then.
+pub const RECONCILE_AFTER_MS: u64 = HOUR_MS;
+/// Days before today that are made up for after a stop.
+pub const RECONCILE_DAYS_MAX: u32 = 31;
+/// Results that are kept, in days.
+pub const RECONCILE_KEPT_MAX: usize = 800;

@@ -8,6 +8,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use tallyman_aggregator_core::ingest::Reason;
+use tallyman_aggregator_core::reconcile::Reconciliation;
+use tallyman_common::time::WallMs;
 
 use crate::handle::Status;
 
@@ -35,7 +37,69 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Times that a second process of a node connected: a clone, or a restart before the old connection was given up.
     pub second_processes: Counter,
+    /// The newest reconciliation.
+    pub reconciled: Reconciled,
     mirrored: Mirrored,
+}
+
+/// The newest reconciliation; nothing before the first.
+#[derive(Debug, Clone, Default)]
+pub struct Reconciled {
+    day: Family<Labels, Gauge<u64, AtomicU64>>,
+    ok: Family<Labels, Gauge<u64, AtomicU64>>,
+    differences: Family<Labels, Gauge<u64, AtomicU64>>,
+    batches: Family<Labels, Gauge<u64, AtomicU64>>,
+}
+
+impl Reconciled {
+    /// Shows a result; `day` is the day's first instant.
+    pub fn set(&self, day: WallMs, result: &Reconciliation) {
+        let set = |family: &Family<Labels, Gauge<u64, AtomicU64>>, labels: Labels, value: u64| {
+            family.get_or_create(&labels).set(value);
+        };
+        set(&self.day, Vec::new(), day.0 / 1_000);
+        set(&self.ok, Vec::new(), u64::from(result.ok));
+        set(&self.differences, Vec::new(), result.count());
+        let fates = result.batches;
+        for (fate, batches) in [
+            ("sent", fates.sent),
+            ("summed", fates.summed),
+            ("held", fates.held),
+            ("discarded", fates.discarded),
+            ("missing", fates.missing),
+        ] {
+            set(&self.batches, vec![("fate", fate.to_owned())], batches);
+        }
+    }
+
+    /// A day could not be compared at all.
+    pub fn fail(&self) {
+        self.ok.get_or_create(&Vec::new()).set(0);
+    }
+
+    fn register(&self, r: &mut Registry) {
+        r.register_with_unit(
+            "reconciliation_day_timestamp",
+            "Start of the day that was reconciled last",
+            Unit::Seconds,
+            self.day.clone(),
+        );
+        r.register(
+            "reconciliation_ok",
+            "1: the day's books agree; 0: they do not, or could not be compared",
+            self.ok.clone(),
+        );
+        r.register(
+            "reconciliation_differences",
+            "What does not agree on the day",
+            self.differences.clone(),
+        );
+        r.register(
+            "reconciliation_batches",
+            "Batches of the day by what became of them; sent is the sum of the others",
+            self.batches.clone(),
+        );
+    }
 }
 
 /// What the core counts, copied when it is asked for.
@@ -107,6 +171,7 @@ impl Default for Metrics {
             failed_connections: Family::default(),
             connections: Gauge::default(),
             second_processes: Counter::default(),
+            reconciled: Reconciled::default(),
             mirrored: Mirrored::default(),
         }
     }
@@ -164,6 +229,7 @@ impl Metrics {
             "Times that another process of a connected node connected",
             self.second_processes.clone(),
         );
+        self.reconciled.register(r);
         self.mirrored.register(r);
     }
 

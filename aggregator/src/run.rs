@@ -24,6 +24,7 @@ use crate::io::quic::{CERTIFICATE_AGE_MAX, QuicServer};
 use crate::io::rocks::{Create, RocksOpenError, RocksStore};
 use crate::io::tcp::HttpListener;
 use crate::limits::{STOP_REQUESTS_MAX, STOP_WRITER_MAX};
+use crate::reconciler;
 use crate::writer::{self, Request, WriterEnd};
 
 /// How often the service manager's status line is renewed.
@@ -110,6 +111,7 @@ struct Services {
     http: JoinHandle<io::Result<()>>,
     admin: JoinHandle<()>,
     closer: JoinHandle<()>,
+    reconciler: JoinHandle<()>,
 }
 
 impl Services {
@@ -134,12 +136,14 @@ impl Services {
         let http = tokio::spawn(http::serve(handle.clone(), http, until(stopped)));
         let admin = tokio::spawn(admin.serve());
         let closer = tokio::spawn(closer::run(handle.clone(), config.seal_grace_hours));
+        let reconciler = tokio::spawn(reconciler::run(handle.clone(), config.data.clone()));
         Ok(Self {
             stop,
             quic,
             http,
             admin,
             closer,
+            reconciler,
         })
     }
 
@@ -148,6 +152,7 @@ impl Services {
         self.stop.send_replace(true);
         self.admin.abort();
         self.closer.abort();
+        self.reconciler.abort();
         let http = timeout(STOP_REQUESTS_MAX, self.http).await;
         let quic = timeout(STOP_REQUESTS_MAX, self.quic).await;
         if http.is_err() || quic.is_err() {

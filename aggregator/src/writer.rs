@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::handle::{Handle, Published, Shared};
 use crate::io::clock;
+use crate::io::reconciliations::Reconciliations;
 use crate::io::rocks::RocksStore;
 use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_FEW, GROUP_WAIT, REQUESTS_MAX, TICK};
 use crate::live::LiveBoard;
@@ -91,6 +92,7 @@ pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
         room: RwLock::new(Room::default()),
         store_id: aggregator.store_id(),
         started: clock::now(),
+        reconciliations: Reconciliations::beside(store.folder()),
     });
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let handle = Handle {

@@ -14,6 +14,9 @@ use crate::recompute::recompute;
 use crate::rollup::cell::{FLAG_SPREAD, OwnerHour};
 use crate::rollup::part::owner_key;
 
+/// A day's books against each other.
+#[path = "aggregator_reconcile_tests.rs"]
+mod reconciles;
 /// Holes, seals, and what is late behind them.
 #[path = "aggregator_seal_tests.rs"]
 mod seals;

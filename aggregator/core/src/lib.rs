@@ -26,6 +26,8 @@ pub mod ports;
 pub mod rating;
 /// Are the cells what the log says?
 pub mod recompute;
+/// Do a day's books agree with each other?
+pub mod reconcile;
 /// Who is who, folded from the decisions.
 pub mod registry;
 /// Coming back after a stop.

@@ -40,3 +40,6 @@ pub const SEAL_GRACE_MS: u64 = 72 * HOUR_MS;
 pub const RENEWAL_SKEW_MS_MAX: u64 = 300_000;
 
 const _: () = assert!(FLUSH_AGE_MS < 5_000);
+
+/// Differences of one reconciliation that are told in words; the others are counted.
+pub const RECONCILE_WORDS_MAX: usize = 100;

@@ -24,6 +24,15 @@ impl StoreCopy {
         Ok(copy)
     }
 
+    /// The copy for the daily comparison, which there is once; what an earlier process left of it is removed.
+    pub fn reserve(data: &Path) -> std::io::Result<Self> {
+        let path = data.join("copy-reconcile");
+        match fs::remove_dir_all(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => Ok(Self(path)),
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0

@@ -13,7 +13,7 @@ mod closing;
 /// Tenants, price books, quarantine.
 mod commerce;
 /// The store as of one moment.
-mod copy;
+pub(crate) mod copy;
 /// The running program or the store.
 pub mod desk;
 /// Files of a backup.
@@ -26,6 +26,8 @@ mod init;
 pub mod lists;
 /// Comparison of cells and log.
 pub mod recompute;
+/// A day's books against each other.
+mod reconcile;
 
 use std::path::{Path, PathBuf};
 
@@ -93,6 +95,8 @@ enum Order {
     BackupKey(archive::BackupKey),
     /// Make the data folder out of a backup.
     Restore(backup::Restore),
+    /// Compare a day's books: batches, sums, tenants, log.
+    Reconcile(reconcile::Reconcile),
     /// Fold the log again and compare.
     Recompute(recompute::Recompute),
 }
@@ -165,6 +169,7 @@ impl Cli {
             Order::Backup(order) => order.run(&place.load()?, as_json),
             Order::BackupKey(order) => order.run(as_json),
             Order::Restore(order) => order.run(&place, as_json),
+            Order::Reconcile(order) => order.run(&place.load()?, as_json),
             Order::Recompute(order) => order.run(&place.load()?, as_json),
         }
     }

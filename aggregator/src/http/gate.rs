@@ -19,6 +19,7 @@ use super::limits::{PING_MAX, READ_WAIT_MAX, READS_MAX};
 use super::observe::{Fleet, Observed};
 use super::problem::{Kind, Problem};
 use crate::handle::{Handle, Status, Unavailable};
+use crate::io::reconciliations::Reconciliations;
 use crate::live::LiveBoard;
 
 /// What all requests share; cheap to clone.
@@ -62,6 +63,11 @@ impl Api {
     /// Who is who, and now: for reading tokens.
     pub fn who_is_who(&self) -> (Arc<Registry>, WallMs) {
         (self.0.handle.registry(), self.0.handle.now())
+    }
+
+    /// Results of the daily comparisons; those who ask have the leave of an operator.
+    pub fn reconciliations(&self, _: &OperatorScope) -> Reconciliations {
+        self.0.handle.reconciliations().clone()
     }
 
     /// What is counted of requests.

@@ -29,6 +29,8 @@ mod lists;
 mod observe;
 /// Errors as problem documents.
 mod problem;
+/// Results of the daily comparisons.
+mod reconciliations;
 /// Usage of a tenant.
 mod usage;
 
@@ -79,6 +81,8 @@ pub fn router(handle: Handle) -> Router {
         .route("/api/v1/holes/give-up", post(closing::give_up))
         .route("/api/v1/seals", get(closing::seals))
         .route("/api/v1/price-books", get(lists::price_books))
+        .route("/api/v1/admin/reconciliations", get(reconciliations::all))
+        .route("/api/v1/admin/reconciliations/{day}", get(reconciliations::one))
         .method_not_allowed_fallback(frame::wrong_method)
         .fallback(frame::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -20,6 +20,8 @@ pub mod links;
 pub mod quic;
 /// Nodes that joined after a backup.
 pub mod readmit;
+/// Results of daily comparisons.
+pub mod reconciliations;
 /// The ports over RocksDB.
 pub mod rocks;
 /// Connections over TCP, plain or TLS.

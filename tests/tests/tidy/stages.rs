@@ -66,6 +66,21 @@ const AGGREGATOR: Stages = &[
         ],
     ),
     ("recompute", &["restart", "memory", "ports", "rollup"]),
+    (
+        "reconcile",
+        &[
+            "bills",
+            "headers",
+            "ingest",
+            "limits",
+            "log",
+            "ports",
+            "rating",
+            "recompute",
+            "registry",
+            "rollup",
+        ],
+    ),
     ("aggregator", &["*"]),
     ("lib", &["*"]),
 ];
