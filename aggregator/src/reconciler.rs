@@ -85,8 +85,11 @@ async fn beside(copy: StoreCopy, day: Day) -> anyhow::Result<Reconciliation> {
         if let Err(error) = rustix::process::setpriority_process(None, NICE) {
             tracing::debug!(%error, "the comparison runs with ordinary priority");
         }
+        let result = reconcile_copy(copy.path(), day);
+        // Before the answer: the next day's copy has the same name.
+        drop(copy);
         // Whoever asked may be gone; it is done again after the next start.
-        drop(reply.send(reconcile_copy(copy.path(), day)));
+        drop(reply.send(result));
     })?;
     answer.await.context("the comparison ended without a result")?
 }
@@ -167,7 +170,7 @@ mod tests {
             on.stop().await;
             let on = Running::start(folder.path());
             show_newest(&on.handle);
-            let text = on.handle.metrics().encode(&on.handle.status());
+            let text = on.handle.metrics().encode(&on.handle.status()).replace("{}", "");
             for line in [
                 "tallyman_aggregator_reconciliation_ok 1",
                 "tallyman_aggregator_reconciliation_batches{fate=\"missing\"} 1",
