@@ -50,7 +50,7 @@ pub struct SpoolBatches {
     /// Spool.
     pub spool: String,
     /// What became of them.
-    #[serde(flatten)]
+    #[serde(rename = "batches")]
     pub fates: Fates,
     /// Which are missing; each range counts to the day of the batch behind it.
     pub missing_batches: Vec<Missing>,
