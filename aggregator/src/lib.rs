@@ -35,3 +35,5 @@ pub mod writer;
 mod path_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod trust_tests;

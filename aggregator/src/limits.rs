@@ -29,12 +29,35 @@ pub const ROOM_STUCK_MAX: Duration = Duration::from_secs(60);
 
 /// Connections at most; more are refused with words.
 pub const CONNECTIONS_MAX: usize = 16_384;
-/// Handshakes under way from which on a new address must first show that it can be reached.
+/// The same from one address (a /64 of IPv6): a NAT with thousands of hosts behind it fits, and nobody takes them all.
+pub const ADDRESS_CONNECTIONS_MAX: usize = 4_096;
+/// Connections whose other side has not shown yet who it is, from which on a new address must first show that it can be
+/// reached: a packet's address can be forged, the answer to a retry can't.
 pub const HANDSHAKES_RETRY: usize = 128;
-/// Handshakes under way at most.
-pub const HANDSHAKES_MAX: usize = 1_024;
-/// Time of a handshake and of a first word at most.
+/// The same from one address, so that forged packets can't use up a host's own places.
+pub const ADDRESS_HANDSHAKES_RETRY: usize = 16;
+/// Connections whose other side has not shown yet who it is, at most: each may take a handshake's work, and 64 KiB.
+pub const STRANGERS_MAX: usize = 1_024;
+/// The same from one address: a quarter, so that it takes several hostile ones to keep a new host waiting.
+pub const ADDRESS_STRANGERS_MAX: usize = 256;
+/// Time of a handshake, and of a first word, at most.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Bytes of packets that are kept for one connection before it is looked at, and of all of them: what arrives in the
+/// milliseconds until then.
+pub const INCOMING_BYTES_MAX: u64 = 64 << 10;
+/// The same of all of them.
+pub const INCOMING_BYTES_ALL_MAX: u64 = 16 << 20;
+/// Streams that a connection may leave unfinished until it ends: on a bad link one or two are late, a hostile peer's all
+/// are, and each holds room for its batch meanwhile.
+pub const UNFINISHED_STREAMS_MAX: u32 = 8;
+/// Distance of log lines about refusals of one cause: a flood is counted, not written down packet by packet.
+pub const WARNING_DISTANCE: Duration = Duration::from_secs(10);
+/// Processes of one node that are remembered to tell a restart from a clone.
+pub const VOICES_MAX: usize = 8;
+/// So long after a newer process began, batches of an older one may still have been on their way.
+pub const VOICE_GRACE: Duration = Duration::from_secs(10);
+/// The same for a connection: a handshake needs a living process, only its end may be late.
+pub const VOICE_GRACE_HELLO: Duration = Duration::from_secs(1);
 /// Streams of one connection at a time: batches under way.
 pub const STREAMS_MAX: u32 = 64;
 /// Streams of live views at a time.
@@ -82,6 +105,7 @@ pub const NODE_TOKENS_MAX: u32 = 10_000;
 const _: () = assert!(MESSAGE_BYTES_MAX < RECEIVING_BYTES_MAX && MESSAGE_BYTES_MAX < WAITING_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX < CONNECTION_WINDOW as usize);
 const _: () = assert!((MESSAGE_BYTES_MAX as u64) < IMPORT_BYTES_MAX / 2);
+const _: () = assert!(ADDRESS_STRANGERS_MAX < STRANGERS_MAX && ADDRESS_CONNECTIONS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(HELLO_BYTES_MAX < ENROL_BYTES_MAX && (ENROL_BYTES_MAX as u32) < STRANGER_WINDOW);
 
 /// How often the aggregator looks whether an hour is due to be sealed: sealing a minute late harms nobody.

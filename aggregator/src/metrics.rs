@@ -35,6 +35,14 @@ pub struct Metrics {
     pub failed_connections: Family<Labels, Counter>,
     /// Connections of nodes that are open.
     pub connections: Gauge,
+    /// Streams that were given up, by cause.
+    pub streams_given_up: Family<Labels, Counter>,
+    /// Connections that had to show first that their address is theirs.
+    pub retries: Counter,
+    /// Nodes that came with less than came from them before.
+    pub rewound: Counter,
+    /// Clones that were noted.
+    pub clones: Counter,
     /// Times that a second process of a node connected: a clone, or a restart before the old connection was given up.
     pub second_processes: Counter,
     /// The newest reconciliation.
@@ -170,6 +178,10 @@ impl Default for Metrics {
             certificates: Counter::default(),
             failed_connections: Family::default(),
             connections: Gauge::default(),
+            streams_given_up: Family::default(),
+            retries: Counter::default(),
+            rewound: Counter::default(),
+            clones: Counter::default(),
             second_processes: Counter::default(),
             reconciled: Reconciled::default(),
             mirrored: Mirrored::default(),
@@ -188,6 +200,13 @@ impl Metrics {
     /// Counts a connection that failed.
     pub fn failed(&self, cause: &str) {
         self.failed_connections
+            .get_or_create(&vec![("cause", cause.to_owned())])
+            .inc();
+    }
+
+    /// Counts a stream that was given up.
+    pub fn gave_up(&self, cause: &str) {
+        self.streams_given_up
             .get_or_create(&vec![("cause", cause.to_owned())])
             .inc();
     }
@@ -223,6 +242,26 @@ impl Metrics {
             "connections_open",
             "Open connections of nodes",
             self.connections.clone(),
+        );
+        r.register(
+            "streams_given_up",
+            "Streams of agents that were given up before their batch had come",
+            self.streams_given_up.clone(),
+        );
+        r.register(
+            "connections_retried",
+            "Connections that had to show first that their address is theirs",
+            self.retries.clone(),
+        );
+        r.register(
+            "nodes_rewound",
+            "Times that a node came with less than had come from it before",
+            self.rewound.clone(),
+        );
+        r.register(
+            "clones",
+            "Nodes that two hosts were found to speak for",
+            self.clones.clone(),
         );
         r.register(
             "second_processes",

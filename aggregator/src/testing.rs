@@ -248,6 +248,16 @@ pub(crate) async fn connect(
     alpn: &[u8],
     node: Option<&Node>,
 ) -> Result<Connection, ConnectionError> {
+    let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    connect_from(&endpoint, on, alpn, node).await
+}
+
+pub(crate) async fn connect_from(
+    endpoint: &Endpoint,
+    on: &Running,
+    alpn: &[u8],
+    node: Option<&Node>,
+) -> Result<Connection, ConnectionError> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(on.authority.certificate().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -265,7 +275,6 @@ pub(crate) async fn connect(
     };
     tls.alpn_protocols = vec![alpn.to_vec()];
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-    let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     endpoint
         .connect_with(config, on.address, "localhost")
         .unwrap()

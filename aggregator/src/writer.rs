@@ -311,9 +311,9 @@ impl Writer {
         self.group.batches += 1;
         self.group.bytes += checked.frame.len();
         // It was checked beside the writer; a revocation may have come in between, and decisions count from their
-        // position on.
+        // position on. Of a retired node files are taken in still.
         let node = self.aggregator.registry().nodes.get(&checked.header.node);
-        if node.is_none_or(|n| n.status != NodeStatus::Active) {
+        if node.is_none_or(|n| n.status == NodeStatus::Revoked) {
             let (reason, h) = (Reason::EndedNode, &checked.header);
             let answer = Answer::Nack(nack(h.spool, h.seq, reason, reason.text().to_owned()), reason);
             self.group.early.push((reply, answer));

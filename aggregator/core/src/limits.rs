@@ -38,6 +38,10 @@ pub const SEAL_BACK_HOURS: u32 = 31 * 24;
 pub const SEAL_GRACE_MS: u64 = 72 * HOUR_MS;
 /// Renewal requests whose clock is further off than this are refused, milliseconds.
 pub const RENEWAL_SKEW_MS_MAX: u64 = 300_000;
+/// Processes that one case of a cloned node names at most; an agent that crashes and starts again all the time fills it.
+pub const CLONE_HOSTS_MAX: usize = 16;
+/// Proofs that one case of a cloned node names at most; the batches themselves are in the quarantine.
+pub const CLONE_EVIDENCE_MAX: usize = 16;
 
 const _: () = assert!(FLUSH_AGE_MS < 5_000);
 

@@ -85,7 +85,15 @@ pub enum NodeOrder {
         /// Hours after which an unused token expires.
         #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8_760))]
         hours: u32,
+        /// The node that the host was before it was set up anew: it is retired when the token is used, and its group
+        /// goes over.
+        #[arg(long, value_name = "NODE", conflicts_with_all = ["count", "group"])]
+        replaces: Option<NodeId>,
     },
+    /// Show nodes that two hosts speak for, with the processes that an operator chooses from.
+    Clones,
+    /// Say which host is the node: the other processes of the case are refused from now on.
+    ResolveClone(super::clones::Resolve),
     /// Show all nodes.
     List {
         /// Show the tokens instead.
@@ -111,7 +119,24 @@ impl NodeOrder {
         match self {
             Self::List { tokens: false } => print_list(&mut desk, List::Nodes, as_json),
             Self::List { tokens: true } => print_list(&mut desk, List::NodeTokens, as_json),
-            Self::Token { count, group, hours } => {
+            Self::Clones => print_list(&mut desk, List::Clones, as_json),
+            Self::ResolveClone(resolve) => resolve.run(&mut desk, as_json),
+            Self::Token {
+                hours,
+                replaces: Some(node),
+                ..
+            } => {
+                let made = make_replacement_token(config, &mut desk, node, hours)?;
+                let command = made["command"].as_str();
+                let text = format!(
+                    "# valid for {hours} h, shown only now; node {node} is retired when it is used; run on the host as root:\n{}\n",
+                    command.map_or("", |c| c)
+                );
+                print(as_json, &Value::Array(vec![made.clone()]), &text)
+            }
+            Self::Token {
+                count, group, hours, ..
+            } => {
                 if group.is_empty() || group.len() > 64 || group.chars().any(char::is_control) {
                     bail!("group `{group}`: 1 to 64 bytes without control characters are allowed");
                 }
@@ -143,33 +168,77 @@ fn make_node_tokens(
     group: &str,
     hours: u32,
 ) -> anyhow::Result<Vec<Value>> {
-    let ca_fingerprint = Authority::load(&config.keys())?.fingerprint_text();
-    let server = config.server();
+    let shown = Shown::of(config)?;
     let mut made = Vec::new();
     for _ in 0..count {
-        let (token, id) = (tokens::fresh(), format!("join-{}", hex(&tokens::random::<4>())));
-        let expires = after_hours(u64::from(hours));
+        let (token, id, expires) = fresh_node_token(hours);
         let position = desk.command(Command::CreateNodeToken {
             id: id.clone(),
             hash: tokens::digest(&token),
             group: group.to_owned(),
             expires,
         })?;
+        let mut value = shown.token(&token, &id, expires, position);
+        value["group"] = group.into();
+        made.push(value);
+    }
+    Ok(made)
+}
+
+fn make_replacement_token(
+    config: &Config,
+    desk: &mut Desk,
+    node: NodeId,
+    hours: u32,
+) -> anyhow::Result<Value> {
+    let shown = Shown::of(config)?;
+    let (token, id, expires) = fresh_node_token(hours);
+    let position = desk.command(Command::CreateReplacementToken {
+        id: id.clone(),
+        hash: tokens::digest(&token),
+        node,
+        expires,
+    })?;
+    let mut value = shown.token(&token, &id, expires, position);
+    value["replaces"] = node.to_string().into();
+    Ok(value)
+}
+
+/// Text, name and end of life.
+fn fresh_node_token(hours: u32) -> (String, String, WallMs) {
+    let id = format!("join-{}", hex(&tokens::random::<4>()));
+    (tokens::fresh(), id, after_hours(u64::from(hours)))
+}
+
+/// What a host must know to enrol here.
+struct Shown {
+    server: String,
+    ca_fingerprint: String,
+}
+
+impl Shown {
+    fn of(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            server: config.server(),
+            ca_fingerprint: Authority::load(&config.keys())?.fingerprint_text(),
+        })
+    }
+
+    fn token(&self, token: &str, id: &str, expires: WallMs, position: u64) -> Value {
+        let (server, ca_fingerprint) = (&self.server, &self.ca_fingerprint);
         let command = format!(
             "tallyman-agent enrol --server {server} --ca-fingerprint {ca_fingerprint} --token {token}"
         );
-        made.push(json!({
+        json!({
             "id": id,
             "token": token,
-            "group": group,
             "expires": instant_text(expires),
             "server": server,
             "ca_fingerprint": ca_fingerprint,
             "command": command,
             "position": position,
-        }));
+        })
     }
-    Ok(made)
 }
 
 fn after_hours(hours: u64) -> WallMs {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tallyman_aggregator_core::api::clones::{CloneView, clones};
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::api::{closing, operator};
 use tallyman_aggregator_core::bills::Books;
@@ -20,6 +21,8 @@ pub enum List {
     Nodes,
     /// Tokens that enrol nodes.
     NodeTokens,
+    /// Nodes that two hosts speak for.
+    Clones,
     /// Tenants' latest terms.
     Tenants,
     /// Price books by the hour from which they hold.
@@ -45,7 +48,16 @@ impl List {
                 "newest_window_end",
                 "lag_ms",
             ],
-            Self::NodeTokens => &["id", "group", "status", "expires", "used_by"],
+            Self::NodeTokens => &["id", "group", "status", "expires", "replaces", "used_by"],
+            Self::Clones => &[
+                "node",
+                "host_name",
+                "status",
+                "process",
+                "address",
+                "refused",
+                "opened",
+            ],
             Self::Tenants => &["tenant", "name", "claims", "account", "zone", "currency", "from"],
             Self::PriceBooks => &["from", "name", "currency", "items", "digest"],
             Self::Holes => &[
@@ -73,6 +85,7 @@ pub fn list(which: List, books: Books<'_>) -> Result<Value, FoldError> {
             .values()
             .map(|t| node_token(t, now))
             .collect(),
+        List::Clones => clones(registry).iter().flat_map(clone_rows).collect(),
         List::Tenants => operator::tenants(books).iter().map(tenant).collect(),
         List::PriceBooks => registry.books.iter().map(price_book).collect(),
         List::Nodes => plain(&operator::nodes(books)?),
@@ -119,8 +132,23 @@ fn node_token(token: &NodeToken, now: WallMs) -> Value {
         "group": token.group,
         "status": status,
         "expires": instant_text(token.expires),
+        "replaces": token.replaces.map(|n| n.to_string()),
         "used_by": token.used_by.map(|n| n.to_string()),
     })
+}
+
+/// A row for each host: they are what an operator chooses from.
+fn clone_rows(case: &CloneView) -> Vec<Value> {
+    let host = |host| {
+        let mut row = serde_json::to_value(case).expect("views are plain data");
+        let of_host = serde_json::to_value(host).expect("views are plain data");
+        if let (Value::Object(row), Value::Object(of_host)) = (&mut row, of_host) {
+            row.remove("hosts");
+            row.extend(of_host);
+        }
+        row
+    };
+    case.hosts.iter().map(host).collect()
 }
 
 fn tenant(terms: &TenantTerms) -> Value {

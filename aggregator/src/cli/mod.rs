@@ -8,6 +8,8 @@ mod archive;
 mod backup;
 /// A tenant's bill.
 pub mod bill;
+/// Nodes that two hosts speak for.
+mod clones;
 /// Holes and seals.
 mod closing;
 /// Tenants, price books, quarantine.

@@ -9,6 +9,8 @@ mod auth;
 mod bills;
 /// What operators change.
 mod changes;
+/// Nodes that two hosts speak for.
+mod clones;
 /// Holes and seals.
 mod closing;
 /// Connections to requests.
@@ -77,6 +79,8 @@ pub fn router(handle: Handle) -> Router {
         .route("/api/v1/quarantine", get(lists::quarantine))
         .route("/api/v1/quarantine/{position}/release", post(changes::release))
         .route("/api/v1/quarantine/{position}/discard", post(changes::discard))
+        .route("/api/v1/admin/clones", get(clones::list))
+        .route("/api/v1/admin/clones/{node}/resolve", post(clones::resolve))
         .route("/api/v1/holes", get(closing::holes))
         .route("/api/v1/holes/give-up", post(closing::give_up))
         .route("/api/v1/seals", get(closing::seals))

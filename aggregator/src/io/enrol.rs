@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::faults;
 use super::frames::{read_message, say_last};
-use super::quic::{CLOSE_DONE, CLOSE_PROTOCOL, Context};
+use super::quic::{CLOSE_DONE, Context};
 use crate::handle::CommandError;
-use crate::limits::{ENROL_BYTES_MAX, HANDSHAKE_MAX, STREAM_MAX};
+use crate::limits::{ENROL_BYTES_MAX, HANDSHAKE_MAX};
 use crate::tokens;
 
 /// Numbers of refusals that concern certificates alone; the rest are [`Reason`]'s.
@@ -26,16 +26,10 @@ const REFUSED_REQUEST: u16 = 42;
 /// Answers the one request of a connection.
 pub async fn serve(context: &Context, connection: &Connection) {
     let peer = connection.remote_address();
-    // Never closed; and who does not get a place in time is asked to come again.
-    let place = timeout(HANDSHAKE_MAX, context.enrols.acquire()).await;
-    let Ok(_place) = place else {
-        connection.close(CLOSE_PROTOCOL, b"too many nodes enrol at once: try again");
-        return;
-    };
-    match timeout(STREAM_MAX, exchange(context, connection)).await {
+    match timeout(HANDSHAKE_MAX, exchange(context, connection)).await {
         Ok(Ok(())) => {}
-        Ok(Err(words)) => tracing::warn!(%peer, "a certificate request came to nothing: {words}"),
-        Err(_) => tracing::warn!(%peer, "a certificate request did not come in time"),
+        Ok(Err(words)) => context.failed(peer, "enrolment", &format!("certificate request: {words}")),
+        Err(_) => context.failed(peer, "slow", "a certificate request did not come in time"),
     }
     connection.close(CLOSE_DONE, b"");
 }
@@ -48,6 +42,8 @@ async fn exchange(context: &Context, connection: &Connection) -> Result<(), Stri
         Err(error) => return Err(error.to_string()),
     };
     let peer = connection.remote_address();
+    // Taken only now: whoever connects and says nothing must not keep others waiting. Never closed.
+    let _place = context.enrols.acquire().await;
     let answer = match grant(context, &request, &peer.ip().to_string()).await {
         Ok(grant) => {
             context.handle.metrics().certificates.inc();
@@ -56,9 +52,8 @@ async fn exchange(context: &Context, connection: &Connection) -> Result<(), Stri
             Message::CertificateGrant(grant)
         }
         Err(refused) => {
-            context.handle.metrics().failed("enrolment");
-            let host = &request.host_name;
-            tracing::warn!(%peer, %host, reason = refused.reason, "certificate refused: {}", refused.text);
+            let words = format!("host {}: no certificate: {}", request.host_name, refused.text);
+            context.failed(peer, "enrolment", &words);
             Message::Refused(refused)
         }
     };

@@ -3,18 +3,23 @@
 //! Frames are checked here, beside the writer; a batch of another node than the certificate's is refused (I10).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use quinn::{Connection, RecvStream, SendStream};
 use tallyman_aggregator_core::aggregator::Answer;
 use tallyman_aggregator_core::ingest::{Checked, Reason, Refusal, check};
+use tallyman_aggregator_core::registry::clones::CloneEvidence;
 use tallyman_aggregator_core::registry::{NodeStatus, Registry};
-use tallyman_common::ids::{NodeId, SpoolId};
+use tallyman_common::ids::{NodeId, Nonce, SpoolId};
 use tallyman_common::message::{Hello, MESSAGE_BYTES_MAX, Message, Nack, Refused, Welcome};
 use tallyman_common::time::WallMs;
 use tallyman_common::wire::{self, Frame};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use super::clones;
+use super::door::Visit;
 use super::faults;
 use super::frames::{StreamError, read_content, read_length, read_message, say, say_last};
 use super::keys::{node_of, peer_certificate};
@@ -22,6 +27,7 @@ use super::quic::{Budget, CLOSE_ENDED, CLOSE_PROTOCOL, CLOSE_REFUSED, Context, o
 use super::readmit::readmit_if_unknown;
 use crate::limits::{
     CHECK_HERE_BYTES_MAX, CONNECTION_WINDOW, HANDSHAKE_MAX, HELLO_BYTES_MAX, LIVE_BYTES_MAX, STREAM_MAX,
+    UNFINISHED_STREAMS_MAX, VOICE_GRACE, VOICE_GRACE_HELLO,
 };
 use crate::live::Seen;
 use crate::writer::nack;
@@ -30,11 +36,14 @@ use crate::writer::nack;
 const SKEW_MS_TOLD: u64 = 30_000;
 
 /// Serves a connection until it ends.
-pub async fn serve(context: &Arc<Context>, connection: &Connection) {
+pub async fn serve(context: &Arc<Context>, connection: &Connection, mut visit: Visit) {
     let peer = connection.remote_address();
     let Some(node) = peer_node(connection) else {
-        context.handle.metrics().failed("no_certificate");
-        tracing::warn!(%peer, "an agent without a certificate wants to send: enrol the node first");
+        context.failed(
+            peer,
+            "no_certificate",
+            "an agent without a certificate wants to send: enrol the node first",
+        );
         connection.close(CLOSE_REFUSED, b"no certificate: enrol this node first");
         return;
     };
@@ -43,20 +52,29 @@ pub async fn serve(context: &Arc<Context>, connection: &Connection) {
     let (hello, _control) = match first {
         Ok(Ok(greeted)) => greeted,
         Ok(Err(words)) => {
-            context.handle.metrics().failed("refused");
-            tracing::warn!(%peer, %node, "connection refused: {words}");
+            context.failed(peer, "refused", &format!("node {node}: {words}"));
             connection.close(CLOSE_PROTOCOL, words.as_bytes());
             return;
         }
         Err(_) => {
-            context.handle.metrics().failed("timeout");
+            context.failed(peer, "slow", &format!("node {node}: no first word came in time"));
             connection.close(CLOSE_PROTOCOL, b"no first word came in time");
             return;
         }
     };
     join(context, connection, node, &hello);
+    visit.is_known();
     open_wide(connection);
-    take_streams(context, connection, node).await;
+    let voice = (hello.nonce, peer);
+    if let Some(hosts) = context
+        .voices
+        .heard(node, voice, Instant::now(), VOICE_GRACE_HELLO)
+    {
+        clones::note(&context.handle, node, peer, (CloneEvidence::Alternating, hosts)).await;
+    }
+    Sender::new(context, connection, node, hello.nonce)
+        .take_streams()
+        .await;
     context.links.remove(node, connection);
     context.handle.metrics().connections.dec();
     if let Some(error) = connection.close_reason() {
@@ -94,6 +112,15 @@ async fn first_word(
         .await
         .map_err(|e| e.to_string())?;
     tell_skew(node, hello.wall, &welcome);
+    if hello.last_seq < welcome.watermark {
+        context.handle.metrics().rewound.inc();
+        let (peer, last, here) = (connection.remote_address(), hello.last_seq, welcome.watermark);
+        tracing::error!(
+            %peer, %node, spool = %hello.spool, last, here,
+            "this node's folder is older than what came from it: its disk was set back, or it is a copy; it goes on in a \
+             new spool in which its counters start at 0"
+        );
+    }
     if say(&mut send, &Message::Welcome(welcome)).await {
         Ok((hello, (send, recv)))
     } else {
@@ -107,6 +134,7 @@ fn refusal_of(hello: &Hello, node: NodeId, registry: &Registry) -> Option<Reason
         None => Some(Reason::UnknownNode),
         Some(NodeStatus::Retired | NodeStatus::Revoked) => Some(Reason::EndedNode),
         Some(NodeStatus::Active) if hello.node != node => Some(Reason::OtherNode),
+        Some(NodeStatus::Active) if registry.is_fenced(node, hello.nonce) => Some(Reason::Clone),
         Some(NodeStatus::Active) if !(oldest..=newest).contains(&wire::VERSION) => Some(Reason::Version),
         Some(NodeStatus::Active) => None,
     }
@@ -142,48 +170,127 @@ fn join(context: &Context, connection: &Connection, node: NodeId, hello: &Hello)
     context.links.close_ended(&context.handle.registry());
 }
 
-async fn take_streams(context: &Arc<Context>, connection: &Connection, node: NodeId) {
-    // One node can't take the room of all others.
-    let own = Arc::new(Budget::new(CONNECTION_WINDOW as usize));
-    loop {
-        tokio::select! {
-            stream = connection.accept_bi() => match stream {
-                Ok((send, recv)) => {
-                    let (context, own) = (context.clone(), own.clone());
-                    tokio::spawn(async move { batches(&context, &own, node, (send, recv)).await });
-                }
-                Err(_) => return,
-            },
-            stream = connection.accept_uni() => match stream {
-                Ok(recv) => {
-                    let context = context.clone();
-                    tokio::spawn(async move { live(&context, node, recv).await });
-                }
-                Err(_) => return,
-            },
-        }
-    }
+/// A node at the other end of a connection.
+struct Sender {
+    context: Arc<Context>,
+    connection: Connection,
+    node: NodeId,
+    process: Nonce,
+    /// One node can't take the room of all others.
+    own: Budget,
+    unfinished: AtomicU32,
 }
 
-/// Answers the batches of one stream: one, or several one after the other.
-async fn batches(context: &Context, own: &Budget, node: NodeId, stream: (SendStream, RecvStream)) {
-    let (mut send, mut recv) = stream;
-    loop {
-        let read = timeout(STREAM_MAX, read_batch(context, own, &mut recv)).await;
-        let (frame, room) = match read {
-            Ok(Ok(read)) => read,
-            Ok(Err(StreamError::Ended)) => {
-                // The other end may be gone.
-                drop(send.finish());
-                return;
+impl Sender {
+    fn new(context: &Arc<Context>, connection: &Connection, node: NodeId, process: Nonce) -> Arc<Self> {
+        Arc::new(Self {
+            context: context.clone(),
+            connection: connection.clone(),
+            node,
+            process,
+            own: Budget::new(CONNECTION_WINDOW as usize),
+            unfinished: AtomicU32::new(0),
+        })
+    }
+
+    async fn take_streams(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                stream = self.connection.accept_bi() => match stream {
+                    Ok(stream) => {
+                        let sender = self.clone();
+                        tokio::spawn(async move { sender.batches(stream).await });
+                    }
+                    Err(_) => return,
+                },
+                stream = self.connection.accept_uni() => match stream {
+                    Ok(recv) => {
+                        let context = self.context.clone();
+                        let node = self.node;
+                        tokio::spawn(async move { live(&context, node, recv).await });
+                    }
+                    Err(_) => return,
+                },
             }
-            Ok(Err(error)) => return tracing::info!(%node, %error, "a stream was given up"),
-            Err(_) => return tracing::info!(%node, "a stream was given up: its batch did not come in time"),
-        };
-        let answer = answer(context, node, frame, room).await;
-        if !say(&mut send, &answer).await {
+        }
+    }
+
+    /// Answers the batches of one stream: one, or several one after the other.
+    async fn batches(&self, (mut send, mut recv): (SendStream, RecvStream)) {
+        let context = &self.context;
+        let mut answered = 0u32;
+        loop {
+            let read = timeout(STREAM_MAX, read_batch(context, &self.own, &mut recv)).await;
+            let (frame, room) = match read {
+                Ok(Ok(read)) => read,
+                Ok(Err(StreamError::Ended)) => {
+                    // The other end may be gone.
+                    drop(send.finish());
+                    return;
+                }
+                Ok(Err(StreamError::Broken(error))) => {
+                    return tracing::debug!(node = %self.node, %error, "a stream broke");
+                }
+                Ok(Err(error)) => return self.give_up("malformed", &error.to_string()),
+                // Between two batches a stream may rest.
+                Err(_) if answered > 0 => return,
+                Err(_) => return self.give_up("slow", "its batch did not come in time"),
+            };
+            self.is_heard().await;
+            let answer = answer(context, self.node, frame, room).await;
+            self.look_for_clone(&answer).await;
+            answered += 1;
+            match timeout(STREAM_MAX, say(&mut send, &answer)).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => return self.give_up("unread", "its answer was not taken in time"),
+            }
+        }
+    }
+
+    /// Counts a stream that came to nothing; the connection ends when there are too many.
+    fn give_up(&self, cause: &'static str, words: &str) {
+        let (peer, node) = (self.connection.remote_address(), self.node);
+        self.context.handle.metrics().gave_up(cause);
+        tracing::debug!(%peer, %node, cause, "a stream was given up: {words}");
+        if self.unfinished.fetch_add(1, Ordering::Relaxed) + 1 == UNFINISHED_STREAMS_MAX {
+            let words = format!(
+                "node {node}: {UNFINISHED_STREAMS_MAX} streams were given up, the last because {words}: a very bad link, \
+                 or a broken agent; `node revoke` it if it is hostile"
+            );
+            self.context.failed(peer, "bad_streams", &words);
+            self.connection
+                .close(CLOSE_PROTOCOL, b"too many streams came to nothing");
+        }
+    }
+
+    async fn is_heard(&self) {
+        let (node, peer) = (self.node, self.connection.remote_address());
+        let voice = (self.process, peer);
+        let heard = self
+            .context
+            .voices
+            .heard(node, voice, Instant::now(), VOICE_GRACE);
+        if let Some(hosts) = heard {
+            let found = (CloneEvidence::Alternating, hosts);
+            clones::note(&self.context.handle, node, peer, found).await;
+        }
+    }
+
+    /// A batch that contradicts another is a clone's, or of a disk that was set back.
+    async fn look_for_clone(&self, answer: &Message) {
+        let Message::Nack(nack) = answer else { return };
+        let reason = Reason::from_number(nack.reason);
+        if !matches!(reason, Some(Reason::Conflict | Reason::TimeCoveredTwice)) {
             return;
         }
+        let (spool, seq) = (nack.spool, nack.seq);
+        let found = (
+            CloneEvidence::Batch { spool, seq },
+            self.context.voices.last_two(self.node),
+        );
+        let peer = self.connection.remote_address();
+        clones::note(&self.context.handle, self.node, peer, found).await;
     }
 }
 

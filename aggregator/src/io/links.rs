@@ -73,7 +73,7 @@ impl Links {
         }
     }
 
-    /// Closes the connections of nodes that are not active; their ids.
+    /// Closes the connections of nodes that are not active, and of clones that an operator refused; the ended nodes.
     pub fn close_ended(&self, registry: &Registry) -> Vec<NodeId> {
         let mut links = self.links();
         let ended = |node: &NodeId| {
@@ -86,6 +86,15 @@ impl Links {
         for link in nodes.iter().filter_map(|node| links.remove(node)).flatten() {
             link.connection
                 .close(CLOSE_ENDED, b"this node was retired or revoked");
+        }
+        for (node, of_node) in links.iter() {
+            for link in of_node
+                .iter()
+                .filter(|link| registry.is_fenced(*node, link.nonce))
+            {
+                link.connection
+                    .close(CLOSE_ENDED, b"an operator decided that another host is this node");
+            }
         }
         nodes
     }

@@ -4,6 +4,10 @@
 pub mod admin;
 /// The wall clock.
 pub mod clock;
+/// What showed a clone.
+pub mod clones;
+/// Who may come in.
+pub mod door;
 /// Certificates for agents.
 pub mod enrol;
 /// Failures of connections in words.
@@ -26,6 +30,10 @@ pub mod reconciliations;
 pub mod rocks;
 /// Connections over TCP, plain or TLS.
 pub mod tcp;
+/// Which processes spoke as a node.
+pub mod voices;
+/// Lines about what strangers do.
+pub mod warner;
 
 #[cfg(test)]
 mod contract_tests;

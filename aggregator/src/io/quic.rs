@@ -5,21 +5,24 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, TransportConfig, VarInt};
 use tallyman_common::message::{ALPN_ENROL, DATAGRAM_BYTES_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::door::{Answer, Door, Visit};
 use super::faults;
 use super::keys::{Authority, KeysError};
 use super::links::Links;
+use super::voices::Voices;
+use super::warner::Warner;
 use super::{enrol, ingest};
 use crate::handle::Handle;
 use crate::limits::{
-    CONNECTION_WINDOW, CONNECTIONS_MAX, ENROLS_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, HANDSHAKES_RETRY,
-    LIVE_STREAMS_MAX, RECEIVING_BYTES_MAX, SOCKET_BUFFER_BYTES, STRANGER_WINDOW, STREAMS_MAX,
+    CONNECTION_WINDOW, ENROLS_MAX, HANDSHAKE_MAX, INCOMING_BYTES_ALL_MAX, INCOMING_BYTES_MAX,
+    LIVE_STREAMS_MAX, RECEIVING_BYTES_MAX, SOCKET_BUFFER_BYTES, STRANGER_WINDOW, STRANGERS_MAX, STREAMS_MAX,
     WAITING_BYTES_MAX,
 };
 
@@ -85,6 +88,22 @@ pub struct Context {
     pub waiting: Budget,
     /// Places for enrolments.
     pub enrols: Semaphore,
+    /// Places for connections.
+    pub door: Door,
+    /// Which processes speak as which node.
+    pub voices: Voices,
+    /// What is said about strangers.
+    pub warner: Warner,
+}
+
+impl Context {
+    /// Counts a connection that failed or was refused, and says so if that was not said just now.
+    pub fn failed(&self, peer: SocketAddr, cause: &'static str, words: &str) {
+        self.handle.metrics().failed(cause);
+        if let Some(unsaid) = self.warner.may_say(cause, Instant::now()) {
+            tracing::warn!(%peer, cause, more_like_it = unsaid, "connection failed or refused: {words}");
+        }
+    }
 }
 
 /// Bytes that may be in use at a time.
@@ -140,6 +159,9 @@ impl QuicServer {
             receiving: Budget::new(RECEIVING_BYTES_MAX),
             waiting: Budget::new(WAITING_BYTES_MAX),
             enrols: Semaphore::new(ENROLS_MAX),
+            door: Door::default(),
+            voices: Voices::default(),
+            warner: Warner::default(),
         });
         Ok(Self {
             endpoint,
@@ -157,12 +179,11 @@ impl QuicServer {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
         let mut registry = self.context.handle.registry_changes();
         let mut renewal = tokio::time::interval(CERTIFICATE_AGE_MAX);
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 incoming = self.endpoint.accept() => match incoming {
-                    Some(incoming) => self.admit(incoming, &handshakes),
+                    Some(incoming) => self.admit(incoming),
                     None => break,
                 },
                 Ok(()) = registry.changed() => {
@@ -180,32 +201,27 @@ impl QuicServer {
         self.endpoint.wait_idle().await;
     }
 
-    fn admit(&self, incoming: Incoming, handshakes: &Arc<Semaphore>) {
+    fn admit(&self, incoming: Incoming) {
         let peer = incoming.remote_address();
-        let metrics = self.context.handle.metrics();
-        let under_way = HANDSHAKES_MAX - handshakes.available_permits();
-        if under_way >= HANDSHAKES_RETRY && incoming.may_retry() && !incoming.remote_address_validated() {
-            // Asked only where it is allowed: there is nothing to handle.
-            drop(incoming.retry());
-            return;
-        }
-        let place = handshakes.clone().try_acquire_owned();
-        let (true, Ok(place)) = (self.endpoint.open_connections() < CONNECTIONS_MAX, place) else {
-            tracing::warn!(%peer, limit = CONNECTIONS_MAX, "connection refused: too many");
-            metrics.failed("too_many");
-            incoming.refuse();
-            return;
-        };
         let context = self.context.clone();
+        let is_proven = incoming.remote_address_validated() || !incoming.may_retry();
+        let visit = match context.door.knock(peer.ip(), is_proven) {
+            Answer::Enter(visit) => visit,
+            Answer::Prove => {
+                context.handle.metrics().retries.inc();
+                // Asked only where it is allowed: there is nothing to handle.
+                return drop(incoming.retry());
+            }
+            Answer::Full(full) => {
+                let words = format!("{} (limit {})", full.words(), full.limit());
+                context.failed(peer, full.cause(), &words);
+                return incoming.refuse();
+            }
+        };
         tokio::spawn(async move {
-            let shaken = shake_hands(incoming).await;
-            drop(place);
-            match shaken {
-                Ok(connection) => serve_protocol(context, connection).await,
-                Err((cause, words)) => {
-                    context.handle.metrics().failed(cause);
-                    tracing::warn!(%peer, cause, "connection failed: {words}");
-                }
+            match shake_hands(incoming).await {
+                Ok(connection) => serve_protocol(context, connection, visit).await,
+                Err((cause, words)) => context.failed(peer, cause, &words),
             }
         });
     }
@@ -230,14 +246,16 @@ async fn shake_hands(incoming: Incoming) -> Result<Connection, (&'static str, St
     }
 }
 
-async fn serve_protocol(context: Arc<Context>, connection: Connection) {
+async fn serve_protocol(context: Arc<Context>, connection: Connection, visit: Visit) {
     let data = connection
         .handshake_data()
         .and_then(|d| d.downcast::<HandshakeData>().ok());
     if data.and_then(|d| d.protocol).as_deref() == Some(ALPN_ENROL) {
+        // Whoever wants a certificate stays a stranger.
         enrol::serve(&context, &connection).await;
+        drop(visit);
     } else {
-        ingest::serve(&context, &connection).await;
+        ingest::serve(&context, &connection, visit).await;
     }
 }
 
@@ -251,9 +269,9 @@ fn server_config(
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     config.transport_config(Arc::new(transport()));
     config
-        .max_incoming(HANDSHAKES_MAX)
-        .incoming_buffer_size(64 << 10)
-        .incoming_buffer_size_total(16 << 20);
+        .max_incoming(STRANGERS_MAX)
+        .incoming_buffer_size(INCOMING_BYTES_MAX)
+        .incoming_buffer_size_total(INCOMING_BYTES_ALL_MAX);
     Ok(config)
 }
 

@@ -46,6 +46,9 @@ pub struct NodeView {
     pub status: NodeStatus,
     /// When it joined.
     pub enrolled: String,
+    /// The identity that its host had before, if it was set up anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// End of the newest window that came, if any.
     pub newest_window_end: Option<String>,
     /// Milliseconds between that end and now.
@@ -124,6 +127,7 @@ fn node(books: Books<'_>, id: NodeId) -> Result<NodeView, FoldError> {
         group: known.group.clone(),
         status: known.status,
         enrolled: instant_text(known.enrolled),
+        replaces: known.replaces.map(|old| old.to_string()),
         newest_window_end: newest.map(instant_text),
         // A window that ends ahead of our clock has no lag.
         lag_ms: newest.map(|end| books.now.0.checked_sub(end.0).map_or(0, |ms| ms)),

@@ -21,6 +21,8 @@ pub enum Reason {
     Signature,
     /// Names another node than the connection's certificate.
     OtherNode,
+    /// Another host of this node was kept.
+    Clone,
     /// Ends too far in the future.
     Future,
     /// More CPU time than the machine has.
@@ -76,6 +78,13 @@ const TABLE: &[(Reason, u16, Verdict, &str)] = &[
         7,
         Verdict::Hold,
         "the batch names another node than the certificate",
+    ),
+    (
+        Reason::Clone,
+        8,
+        Verdict::Hold,
+        "an operator decided that another host is this node: this one is a clone; stop the agent, move its state \
+         folder away and enrol it as a node of its own",
     ),
     (
         Reason::Future,

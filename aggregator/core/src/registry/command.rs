@@ -3,8 +3,10 @@
 
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
-use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
+use tallyman_common::ids::{Digest, NodeId, Nonce, Seq, SpoolId};
 use tallyman_common::time::{Hour, WallMs};
+
+use super::clones::{CloneEvidence, CloneHost};
 
 /// What a token may do.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
@@ -186,6 +188,36 @@ pub enum Command {
     },
     /// What was decided between backup and restore was entered again, or is given up.
     SettleRestore {
+        /// Why.
+        reason: String,
+    },
+    /// A single-use token to enrol a host that had another identity before: that node is retired by the enrolment, and
+    /// the new one belongs to its group.
+    CreateReplacementToken {
+        /// Short name to list by.
+        id: String,
+        /// SHA-256 of the token.
+        hash: Digest,
+        /// The node that is replaced.
+        node: NodeId,
+        /// End of its life.
+        expires: WallMs,
+    },
+    /// Two hosts seem to speak as one node.
+    NoteClone {
+        /// Which.
+        node: NodeId,
+        /// What showed it.
+        evidence: CloneEvidence,
+        /// Who spoke, as far as it is known.
+        hosts: Vec<CloneHost>,
+    },
+    /// An operator knows which host is the node.
+    ResolveClone {
+        /// Which.
+        node: NodeId,
+        /// The process that is the node; the others of the case are refused from now on. `None`: all may stay.
+        keep: Option<Nonce>,
         /// Why.
         reason: String,
     },

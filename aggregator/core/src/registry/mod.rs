@@ -2,8 +2,12 @@
 //!
 //! A correction here touches no cell: owners are joined to tenants when a bill or view is made (I6).
 
+/// Nodes that two hosts speak for.
+pub mod clones;
 /// Commands, decisions and rejections.
 pub mod command;
+/// Nodes that join, and hosts that were set up anew.
+mod joining;
 /// Restores from backups.
 pub mod restores;
 /// Sealed hours and judged holes.
@@ -21,6 +25,7 @@ use tallyman_common::time::{Hour, WallMs};
 
 use crate::rating::calendar::CalendarError;
 use crate::rating::{BookVersions, PriceBook};
+pub use clones::Clones;
 pub use command::{Command, Decision, Judgement, Rejected, Scope, TenantTerms};
 pub use restores::Restore;
 pub use seals::{Holes, Seal, Seals};
@@ -51,6 +56,8 @@ pub struct NodeToken {
     pub group: String,
     /// End of its life.
     pub expires: WallMs,
+    /// The node that is retired when it is used.
+    pub replaces: Option<NodeId>,
     /// The node that used it.
     pub used_by: Option<NodeId>,
 }
@@ -82,6 +89,8 @@ pub struct Node {
     pub enrolled: WallMs,
     /// When it was retired or revoked.
     pub ended: Option<WallMs>,
+    /// The identity that its host had before.
+    pub replaces: Option<NodeId>,
 }
 
 /// A price book and the hour from which it prices.
@@ -112,6 +121,8 @@ pub struct Registry {
     pub held: BTreeMap<u64, bool>,
     /// Restores from backups, in order.
     pub restores: Vec<Restore>,
+    /// Nodes that two hosts spoke for.
+    pub clones: Clones,
     /// Sealed hours.
     pub seals: Seals,
     /// Judged holes.
@@ -130,11 +141,17 @@ impl Registry {
                 }
                 Some(_) => Ok(()),
             },
-            Command::CreateNodeToken { id, hash, .. } => absent(
-                "node token",
-                id,
-                self.node_tokens.contains_key(hash) || self.has_node_token(id),
-            ),
+            Command::CreateNodeToken { id, hash, .. } => self.check_node_token(id, hash),
+            Command::CreateReplacementToken { id, hash, node, .. } => {
+                self.check_replaced(node)?;
+                self.check_node_token(id, hash)
+            }
+            Command::NoteClone {
+                node,
+                evidence,
+                hosts,
+            } => self.check_note_clone(node, evidence, hosts),
+            Command::ResolveClone { node, keep, reason } => self.check_resolve_clone(node, *keep, reason),
             Command::EnrolNode {
                 token,
                 node,
@@ -193,15 +210,28 @@ impl Registry {
                 group,
                 expires,
             } => {
-                let used_by = None;
+                let (replaces, used_by) = (None, None);
                 let token = NodeToken {
                     id,
                     group,
                     expires,
+                    replaces,
                     used_by,
                 };
                 self.node_tokens.insert(hash, token);
             }
+            Command::CreateReplacementToken {
+                id,
+                hash,
+                node,
+                expires,
+            } => self.add_replacement_token(id, hash, node, expires),
+            Command::NoteClone {
+                node,
+                evidence,
+                hosts,
+            } => self.note_clone(node, evidence, hosts, at),
+            Command::ResolveClone { node, keep, reason } => self.resolve_clone(node, keep, reason, decision),
             Command::EnrolNode {
                 token,
                 node,
@@ -264,59 +294,9 @@ impl Registry {
         active.map(|(id, _)| *id)
     }
 
-    fn has_node_token(&self, id: &str) -> bool {
-        self.node_tokens.values().any(|t| t.id == id)
-    }
-
-    fn check_enrol(
-        &self,
-        token: &Digest,
-        node: &NodeId,
-        key: &[u8; 32],
-        now: WallMs,
-    ) -> Result<(), Rejected> {
-        let Some(known) = self.node_tokens.get(token) else {
-            return Err(Rejected::Invalid(
-                "this enrolment token is not known here: was it made by this aggregator?".into(),
-            ));
-        };
-        if PublicKey::from_bytes(key).is_none() || NodeId::of_key(key) != *node {
-            return Err(Rejected::Invalid(
-                "the signing key is not valid, or not the node's".into(),
-            ));
-        }
-        match (known.used_by, self.nodes.get(node)) {
-            // The answer to the first try was lost; the same key may ask again.
-            (Some(user), Some(n)) if user == *node && n.status == NodeStatus::Active => Ok(()),
-            (Some(_), _) => Err(Rejected::NotNow(
-                "this enrolment token was used by another node; make a new one".into(),
-            )),
-            (None, Some(n)) if n.status != NodeStatus::Active => Err(Rejected::NotNow(format!(
-                "node {node} was retired or revoked; enrol with new keys"
-            ))),
-            (None, _) if now >= known.expires => Err(Rejected::NotNow(
-                "this enrolment token has expired; make a new one with `node token`".into(),
-            )),
-            (None, _) => Ok(()),
-        }
-    }
-
-    fn enrol(&mut self, token: Digest, node: NodeId, key: [u8; 32], host_name: String, at: WallMs) {
-        let signing_key = PublicKey::from_bytes(&key).expect("checked before it was logged");
-        let mut group = String::from(DEFAULT_GROUP);
-        if let Some(known) = self.node_tokens.get_mut(&token) {
-            known.used_by = Some(node);
-            group.clone_from(&known.group);
-        }
-        let fresh = Node {
-            signing_key,
-            host_name,
-            group,
-            status: NodeStatus::Active,
-            enrolled: at,
-            ended: None,
-        };
-        self.nodes.entry(node).or_insert(fresh);
+    fn check_node_token(&self, id: &str, hash: &Digest) -> Result<(), Rejected> {
+        let exists = self.node_tokens.contains_key(hash) || self.node_tokens.values().any(|t| t.id == id);
+        absent("node token", id, exists)
     }
 
     fn check_end(&self, node: &NodeId) -> Result<(), Rejected> {
