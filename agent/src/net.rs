@@ -11,7 +11,7 @@ use tallyman_common::ids::SpoolId;
 use tallyman_common::message::{Hello, Live, MESSAGE_BYTES_MAX, Message, Welcome};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::certificate;
 use crate::inbox::{InboxSender, Input, LinkState};
@@ -147,7 +147,7 @@ impl Way {
         control: &mut (SendStream, RecvStream),
         streams: &mut JoinSet<Result<(), LinkError>>,
     ) -> Result<(), LinkError> {
-        let mut renewal = interval(RENEWAL_LOOK);
+        let mut renewal = std::pin::pin!(tokio::time::sleep(self.renewal_in()));
         let mut listening = std::pin::pin!(listen(&mut control.1));
         loop {
             tokio::select! {
@@ -171,9 +171,19 @@ impl Way {
                     shipped.map_err(|e| LinkError::Protocol(e.to_string()))??;
                 }
                 fault = &mut listening => return Err(fault),
-                _ = renewal.tick() => self.renew_if_due().await,
+                () = &mut renewal => {
+                    self.renew_if_due().await;
+                    renewal.as_mut().reset(Instant::now() + self.renewal_in());
+                }
             }
         }
+    }
+
+    /// Until the next look at the certificate: when it is due, but no later than after a while, since clocks are set;
+    /// and one that could not be renewed is tried again then.
+    fn renewal_in(&self) -> Duration {
+        let due = self.keys.enrolment().ok().and_then(|e| e.renewal_in(wall()));
+        due.map_or(RENEWAL_LOOK, |due| due.min(RENEWAL_LOOK))
     }
 
     /// Renews the certificate at two thirds of its life. A failure is told and tried again later; metering goes on.

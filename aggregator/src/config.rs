@@ -10,6 +10,7 @@ use tallyman_common::time::HOUR_MS;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::io::keys::NODE_LIFE_MS;
 use crate::limits;
 
 /// Where the settings are when nothing else is said.
@@ -35,6 +36,8 @@ pub struct Config {
     pub quic_listen: SocketAddr,
     /// Host names and addresses by which agents reach us; they stand in our certificate.
     pub advertise: Vec<String>,
+    /// Life of a node's certificate, milliseconds; it is renewed after two thirds.
+    pub certificate_life_ms: u64,
     /// TCP address of the API: plain on loopback, else TLS of the own authority.
     pub http_listen: SocketAddr,
     /// How long after its end an hour is sealed, hours; a month is final with its last hour.
@@ -95,6 +98,7 @@ struct Raw {
 struct RawQuic {
     listen: Option<Text>,
     advertise: Option<toml::Spanned<Vec<String>>>,
+    certificate_life_seconds: Option<toml::Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -138,6 +142,7 @@ impl Config {
             log: checker.log(raw.log)?,
             quic_listen: checker.address("quic.listen", raw.quic.listen, DEFAULT_QUIC)?,
             advertise: checker.advertise(raw.quic.advertise)?,
+            certificate_life_ms: checker.certificate_life(raw.quic.certificate_life_seconds)?,
             http_listen: checker.address("http.listen", raw.http.listen, DEFAULT_HTTP)?,
             seal_grace_hours: checker.grace(raw.seal_grace_hours)?,
         })
@@ -158,7 +163,9 @@ impl Config {
              # UDP address that agents reach.\n\
              listen = {}\n\
              # Names and addresses by which agents reach this machine; they stand in its certificate.\n\
-             advertise = [{}]\n\n\
+             advertise = [{}]\n\
+             # Life of a host's certificate; it is renewed after two thirds.\n\
+             certificate_life_seconds = {}\n\n\
              [http]\n\
              # TCP address of the API: plain on loopback, else TLS of the own authority.\n\
              listen = {}\n",
@@ -167,6 +174,7 @@ impl Config {
             self.seal_grace_hours,
             quoted(&self.quic_listen.to_string()),
             names.join(", "),
+            self.certificate_life_ms / 1_000,
             quoted(&self.http_listen.to_string()),
         )
     }
@@ -289,6 +297,19 @@ impl Checker<'_> {
         Err(self.fault("seal_grace_hours", at, reason))
     }
 
+    fn certificate_life(&self, value: Option<toml::Spanned<u64>>) -> Result<u64, ConfigError> {
+        let Some(value) = value else {
+            return Ok(NODE_LIFE_MS);
+        };
+        let (at, seconds) = (value.span().start, value.into_inner());
+        if limits::CERTIFICATE_LIFE_S.contains(&seconds) {
+            return Ok(seconds * 1_000);
+        }
+        let (least, most) = limits::CERTIFICATE_LIFE_S.into_inner();
+        let reason = format!("{seconds} is not within {least} and {most} seconds");
+        Err(self.fault("quic.certificate_life_seconds", at, reason))
+    }
+
     fn advertise(&self, value: Option<toml::Spanned<Vec<String>>>) -> Result<Vec<String>, ConfigError> {
         let key = "quic.advertise";
         let Some(value) = value else {
@@ -364,6 +385,10 @@ mod tests {
             (
                 "seal_grace_hours = 0\n[quic]\nadvertise = [\"a\"]",
                 "line 1, key `seal_grace_hours`",
+            ),
+            (
+                "[quic]\nadvertise = [\"a\"]\ncertificate_life_seconds = 1",
+                "line 3, key `quic.certificate_life_seconds`",
             ),
         ];
         for (text, expected) in table {

@@ -99,6 +99,9 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 pub const IMPORT_FRAMES_MAX: usize = 256;
 /// Their bytes together; one frame always fits.
 pub const IMPORT_BYTES_MAX: u64 = 16 << 20;
+/// Seconds of life that a host's certificate may be given: shorter ones could not be renewed in time, longer ones are
+/// no protection against a stolen key.
+pub const CERTIFICATE_LIFE_S: std::ops::RangeInclusive<u64> = 5..=31_536_000;
 /// Tokens made by one order at most.
 pub const NODE_TOKENS_MAX: u32 = 10_000;
 

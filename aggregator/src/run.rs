@@ -37,10 +37,11 @@ const OPEN_AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs until a signal or a fault.
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    let authority = Arc::new(Authority::load(&config.keys()).with_context(|| {
+    let authority = Authority::load(&config.keys()).with_context(|| {
         let data = config.data.display();
         format!("{data} holds no authority: `tallyman-aggregator init` makes the data folder")
-    })?);
+    })?;
+    let authority = Arc::new(authority.with_node_life(config.certificate_life_ms));
     let store = open_store(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

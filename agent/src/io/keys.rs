@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,13 @@ impl Enrolment {
         // A life that ends before it begins is over.
         let life = self.expires.0.checked_sub(self.issued.0);
         life.is_none_or(|life| now.0 >= self.issued.0 + life / 3 * 2)
+    }
+
+    /// How long until then; nothing when it is so already.
+    pub fn renewal_in(&self, now: WallMs) -> Option<Duration> {
+        let life = self.expires.0.checked_sub(self.issued.0)?;
+        let left_ms = (self.issued.0 + life / 3 * 2).checked_sub(now.0)?;
+        (left_ms > 0).then(|| Duration::from_millis(left_ms))
     }
 }
 
@@ -243,6 +251,8 @@ mod tests {
         );
         assert!(!kept.is_to_be_renewed(WallMs(2_099)));
         assert!(kept.is_to_be_renewed(WallMs(2_100)));
+        assert_eq!(kept.renewal_in(WallMs(2_099)), Some(Duration::from_millis(1)));
+        assert_eq!(kept.renewal_in(WallMs(2_100)), None);
         let reversed = Enrolment {
             issued: WallMs(9_999),
             ..kept

@@ -265,6 +265,7 @@ mod tests {
             log: "info".to_owned(),
             quic_listen: any,
             advertise: vec!["localhost".to_owned()],
+            certificate_life_ms: 1_000,
             http_listen: any,
             seal_grace_hours: 72,
         }

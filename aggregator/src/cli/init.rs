@@ -19,7 +19,7 @@ use super::desk::Stopped;
 use super::{Place, print};
 use crate::config::{self, Config, DEFAULT_DATA, DEFAULT_HTTP, DEFAULT_QUIC};
 use crate::io::clock;
-use crate::io::keys::Authority;
+use crate::io::keys::{Authority, NODE_LIFE_MS};
 use crate::io::rocks::{Create, RocksStore};
 use crate::tokens;
 
@@ -56,6 +56,7 @@ impl Init {
             log: "info".to_owned(),
             quic_listen: self.listen,
             advertise: self.advertise,
+            certificate_life_ms: NODE_LIFE_MS,
             http_listen: self.http,
             seal_grace_hours: SEAL_GRACE_MS / HOUR_MS,
         };

@@ -28,7 +28,7 @@ use crate::tokens;
 const CA_LIFE_MS: u64 = 20 * 365 * 24 * HOUR_MS;
 /// Life of the aggregator's own certificate, made anew at each start and each day.
 const SERVER_LIFE_MS: u64 = 30 * 24 * HOUR_MS;
-/// Life of a node's certificate.
+/// Life of a node's certificate when nothing else is said.
 pub const NODE_LIFE_MS: u64 = 30 * 24 * HOUR_MS;
 /// How far back certificates begin, for clocks that differ.
 const BACKDATE_MS: u64 = HOUR_MS;
@@ -81,6 +81,7 @@ pub struct Authority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     provider: Arc<CryptoProvider>,
+    node_life_ms: u64,
 }
 
 impl std::fmt::Debug for Authority {
@@ -127,7 +128,14 @@ impl Authority {
             certificate,
             issuer,
             provider: Arc::new(rustls::crypto::ring::default_provider()),
+            node_life_ms: NODE_LIFE_MS,
         })
+    }
+
+    /// The same, with another life of nodes' certificates, milliseconds.
+    pub fn with_node_life(mut self, life_ms: u64) -> Self {
+        self.node_life_ms = life_ms;
+        self
     }
 
     /// SHA-256 of the authority's certificate; what a node that enrols compares.
@@ -202,7 +210,7 @@ impl Authority {
         params.subject_alt_names = names.into_iter().collect::<Result<_, _>>()?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let expires = dated(&mut params, now, NODE_LIFE_MS)?;
+        let expires = dated(&mut params, now, self.node_life_ms)?;
         let certificate = params.signed_by(&request.public_key, &self.issuer)?;
         Ok((certificate.der().to_vec(), expires))
     }

@@ -100,8 +100,10 @@ impl Registry {
         let Some(cases) = self.clones.get(node) else {
             return Ok(());
         };
-        let is_known =
-            |case: &CloneCase| hosts.iter().all(|h| case.has(h.process)) || case.evidence.contains(evidence);
+        let is_batch = *evidence != CloneEvidence::Alternating;
+        let is_known = |case: &CloneCase| {
+            hosts.iter().all(|h| case.has(h.process)) || (is_batch && case.evidence.contains(evidence))
+        };
         if cases.iter().any(is_known) {
             return Err(Rejected::NotNow(format!("node {node}: noted already")));
         }
