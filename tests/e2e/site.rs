@@ -176,7 +176,13 @@ impl Site {
 
     /// Enrols this machine with a fresh token.
     pub fn enrol(&self) -> Result<()> {
-        let made: Value = serde_json::from_str(&self.admin(&["node", "token", "--json"])?)?;
+        self.enrol_by(&[])
+    }
+
+    /// The same with a token of its own kind: arguments of `node token`.
+    pub fn enrol_by(&self, arguments: &[&str]) -> Result<()> {
+        let order = [&["node", "token", "--json"], arguments].concat();
+        let made: Value = serde_json::from_str(&self.admin(&order)?)?;
         let made = made.get(0).unwrap_or(&made);
         let text = |key: &str| made[key].as_str().with_context(|| format!("`{key}` in {made}"));
         let token = self.path("node-token");

@@ -22,6 +22,9 @@ mod store;
 // Usage over holes, and what a seal is over.
 #[path = "golden_formats/seals.rs"]
 mod seals;
+// Decisions about who may speak as a node.
+#[path = "golden_formats/trust.rs"]
+mod trust;
 // The agent's segments and checkpoints.
 #[path = "golden_formats/spool.rs"]
 mod spool;
