@@ -80,7 +80,11 @@ fn a_host_that_is_set_up_anew_is_billed_but_for_the_recorded_hole() -> Result<()
 
     let end = cgroup.cpu_ns()?;
     site.billed_exactly("acme", || Ok(cgroup.cpu_ns()? - (anew - metered)))?;
-    eprintln!("{} ns billed of {end}, the hole has {}", end - (anew - metered), anew - metered);
+    eprintln!(
+        "{} ns billed of {end}, the hole has {}",
+        end - (anew - metered),
+        anew - metered
+    );
     let bill: Value = serde_json::from_str(&site.admin(&["bill", "acme", "--json"])?)?;
     let tells = |key: &Value| key.as_array().is_some_and(|list| !list.is_empty());
     ensure!(
@@ -160,7 +164,9 @@ fn certificates_are_renewed_under_traffic_and_after_they_expired() -> Result<()>
     site.agent_says("INFO connected", 2, SOON)?;
     load.kill()?;
     load.wait()?;
-    until("the load has ended", SOON, || Ok(cgroup.is_empty()?.then_some(())))?;
+    until("the load has ended", SOON, || {
+        Ok(cgroup.is_empty()?.then_some(()))
+    })?;
     site.stop_agent()?;
     site.billed_exactly("acme", || cgroup.cpu_ns())?;
 
@@ -222,7 +228,10 @@ fn a_cloned_machine_is_billed_once_and_resolved_by_an_operator() -> Result<()> {
     eprintln!("{}", site.admin(&["node", "clones"])?);
     for case in &cases {
         let address = case["address"].as_str().context("an address")?;
-        ensure!(address.starts_with("127.0.0.1:") && case["status"] == "open", "{case}");
+        ensure!(
+            address.starts_with("127.0.0.1:") && case["status"] == "open",
+            "{case}"
+        );
     }
     let node = cases[0]["node"].as_str().context("a node")?;
     let log = std::fs::read_to_string(site.path("aggregator.log"))?;

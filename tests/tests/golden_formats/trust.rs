@@ -63,4 +63,3 @@ pub fn is_in_the_file(command: &Command) -> bool {
         | Command::ResolveClone { .. } => true,
     }
 }
-

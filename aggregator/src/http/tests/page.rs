@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tallyman_aggregator_core::registry::Command;
+use tallyman_aggregator_core::registry::clones::{CloneEvidence, CloneHost};
+use tallyman_common::ids::Nonce;
 
 use super::world::{Got, World, run};
 
@@ -116,6 +119,32 @@ fn the_examples_have_the_members_of_real_answers() {
         let body = json!({"reason": "the host's clock was set"});
         let released = world.change("POST", &path, operator, &body).await;
         check("POST /api/v1/quarantine/{position}/release", &released);
+        let host = |n: u8| CloneHost {
+            process: Nonce([n; 16]),
+            address: format!("192.0.2.{n}:40000"),
+        };
+        world
+            .decide(Command::NoteClone {
+                node: world.node,
+                evidence: CloneEvidence::Alternating,
+                hosts: vec![host(2), host(1)],
+            })
+            .await;
+        let clones = world.get("/api/v1/admin/clones", operator).await;
+        check("GET /api/v1/admin/clones", &clones);
+        let path = format!("/api/v1/admin/clones/{}/resolve", world.node);
+        for (keep, status) in [("first", 422), ("03030303030303030303030303030303", 422)] {
+            let body = json!({"keep": keep, "reason": "host 2 is a copy"});
+            let wrong = world.change("POST", &path, operator, &body).await;
+            wrong.problem(status, "refused");
+        }
+        let body = json!({"keep": host(1).process.to_string(), "reason": "host 2 is a copy"});
+        let resolved = world.change("POST", &path, operator, &body).await;
+        check("POST /api/v1/admin/clones/{node}/resolve", &resolved);
+        world
+            .change("POST", &path, operator, &body)
+            .await
+            .problem(404, "not-found");
         let terms = json!({
             "name": "北方", "claims": ["stray"], "account": "north", "zone": "Asia/Shanghai",
             "currency": "CNY", "language": "zh", "from": hour,
