@@ -4,7 +4,7 @@ use tallyman_common::ids::{Digest, NodeId};
 use tallyman_common::sign::PublicKey;
 use tallyman_common::time::WallMs;
 
-use super::{DEFAULT_GROUP, Node, NodeStatus, NodeToken, Registry, Rejected};
+use super::{Command, DEFAULT_GROUP, Decision, Node, NodeStatus, NodeToken, Registry, Rejected};
 
 impl Registry {
     pub(super) fn check_replaced(&self, node: &NodeId) -> Result<(), Rejected> {
@@ -17,13 +17,46 @@ impl Registry {
         }
     }
 
-    pub(super) fn add_replacement_token(&mut self, id: String, hash: Digest, node: NodeId, expires: WallMs) {
-        let group = self.nodes.get(&node).map(|n| n.group.clone());
+    /// Commands about who may join, and who may speak.
+    pub(super) fn apply_trust(&mut self, command: Command, by: &Decision) {
+        match command {
+            Command::CreateNodeToken {
+                id,
+                hash,
+                group,
+                expires,
+            } => self.add_node_token(hash, (id, group, expires), None),
+            Command::CreateReplacementToken {
+                id,
+                hash,
+                node,
+                expires,
+            } => {
+                let group = self.nodes.get(&node).map(|n| n.group.clone());
+                let group = group.expect("checked before it was logged");
+                self.add_node_token(hash, (id, group, expires), Some(node));
+            }
+            Command::NoteClone {
+                node,
+                evidence,
+                hosts,
+            } => self.note_clone(node, evidence, hosts, by.at),
+            Command::ResolveClone { node, keep, reason } => self.resolve_clone(node, keep, reason, by),
+            other => unreachable!("no command about trust: {other:?}"),
+        }
+    }
+
+    fn add_node_token(
+        &mut self,
+        hash: Digest,
+        (id, group, expires): (String, String, WallMs),
+        replaces: Option<NodeId>,
+    ) {
         let token = NodeToken {
             id,
-            group: group.expect("checked before it was logged"),
+            group,
             expires,
-            replaces: Some(node),
+            replaces,
             used_by: None,
         };
         self.node_tokens.insert(hash, token);

@@ -204,34 +204,10 @@ impl Registry {
             Command::RevokeToken { id } => {
                 self.tokens.entry(id).and_modify(|t| t.revoked = Some(at));
             }
-            Command::CreateNodeToken {
-                id,
-                hash,
-                group,
-                expires,
-            } => {
-                let (replaces, used_by) = (None, None);
-                let token = NodeToken {
-                    id,
-                    group,
-                    expires,
-                    replaces,
-                    used_by,
-                };
-                self.node_tokens.insert(hash, token);
-            }
-            Command::CreateReplacementToken {
-                id,
-                hash,
-                node,
-                expires,
-            } => self.add_replacement_token(id, hash, node, expires),
-            Command::NoteClone {
-                node,
-                evidence,
-                hosts,
-            } => self.note_clone(node, evidence, hosts, at),
-            Command::ResolveClone { node, keep, reason } => self.resolve_clone(node, keep, reason, decision),
+            command @ (Command::CreateNodeToken { .. }
+            | Command::CreateReplacementToken { .. }
+            | Command::NoteClone { .. }
+            | Command::ResolveClone { .. }) => self.apply_trust(command, decision),
             Command::EnrolNode {
                 token,
                 node,
