@@ -10,6 +10,7 @@ use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ingest::Checked;
 use tallyman_aggregator_core::log::{decode_decision, position_key};
 use tallyman_aggregator_core::ports::{Read, StoreError, Table};
+use tallyman_aggregator_core::recompute::Difference;
 use tallyman_aggregator_core::registry::{Command, Registry, Rejected};
 use tallyman_aggregator_core::restart::{newest_position, read_marks};
 use tallyman_aggregator_core::rollup::cache::FoldError;
@@ -25,7 +26,7 @@ use crate::io::rocks::RocksReader;
 use crate::live::LiveBoard;
 use crate::metrics::Metrics;
 use crate::room::Room;
-use crate::writer::Request;
+use crate::writer::{Repair, Request};
 
 /// Why nothing was answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -219,6 +220,30 @@ impl Handle {
             Answer::Applied(position) => Ok(position),
             Answer::Rejected(rejected) => Err(rejected.into()),
             other => unreachable!("a judgement is applied or rejected, not {other:?}"),
+        }
+    }
+
+    /// Replaces values that differ from what the log makes of them, by a decision that says so.
+    pub async fn replace(
+        &self,
+        actor: String,
+        source: String,
+        decision: Command,
+        differences: Vec<Difference>,
+    ) -> Result<u64, CommandError> {
+        let ask = |reply| {
+            Request::Replace(Box::new(Repair {
+                actor,
+                source,
+                decision,
+                differences,
+                reply,
+            }))
+        };
+        match self.ask(ask).await? {
+            Answer::Applied(position) => Ok(position),
+            Answer::Rejected(rejected) => Err(rejected.into()),
+            other => unreachable!("a repair is applied or rejected, not {other:?}"),
         }
     }
 

@@ -10,7 +10,8 @@ use std::time::Instant;
 use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Event, OpenError};
 use tallyman_aggregator_core::ingest::{Checked, Reason};
 use tallyman_aggregator_core::ports::StoreError;
-use tallyman_aggregator_core::registry::{Command, NodeStatus};
+use tallyman_aggregator_core::recompute::Difference;
+use tallyman_aggregator_core::registry::{Command, NodeStatus, Rejected};
 use tallyman_aggregator_core::rollup::cache::FoldError;
 use tallyman_aggregator_core::seal::HoleDraft;
 use tallyman_common::ids::{Seq, SpoolId};
@@ -50,10 +51,27 @@ pub enum Request {
     Ping(oneshot::Sender<()>),
     /// Write everything and copy the store into a folder.
     Checkpoint(PathBuf, oneshot::Sender<Result<(), StoreError>>),
+    /// Write everything, then replace values that are not what the log makes of them.
+    Replace(Box<Repair>),
     /// Time passes.
     Tick,
     /// Write everything and end.
     Stop,
+}
+
+/// Values to be replaced, as they were found in a copy of the store.
+#[derive(Debug)]
+pub struct Repair {
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub source: String,
+    /// What stands in the log of it.
+    pub decision: Command,
+    /// What differed.
+    pub differences: Vec<Difference>,
+    /// Whom to answer.
+    pub reply: oneshot::Sender<Answer>,
 }
 
 /// Why the writer ended.
@@ -149,12 +167,17 @@ struct Group {
     bytes: usize,
     flush_all: bool,
     copy: Option<(PathBuf, oneshot::Sender<Result<(), StoreError>>)>,
+    repair: Option<Box<Repair>>,
     stop: bool,
 }
 
 impl Group {
     fn is_full(&self) -> bool {
-        self.batches >= GROUP_BATCHES_MAX || self.bytes >= GROUP_BYTES_MAX || self.stop || self.copy.is_some()
+        self.batches >= GROUP_BATCHES_MAX
+            || self.bytes >= GROUP_BYTES_MAX
+            || self.stop
+            || self.copy.is_some()
+            || self.repair.is_some()
     }
 
     fn ticket(&mut self, reply: oneshot::Sender<Answer>) -> u64 {
@@ -270,6 +293,11 @@ impl Writer {
                 self.group.copy = Some((path, reply));
                 return Ok(());
             }
+            Request::Replace(repair) => {
+                self.group.flush_all = true;
+                self.group.repair = Some(repair);
+                return Ok(());
+            }
             Request::Stop => {
                 self.group.flush_all = true;
                 self.group.stop = true;
@@ -296,6 +324,7 @@ impl Writer {
             }
             Request::Command { reply, .. } | Request::Judge(_, reply) => drop(reply),
             Request::Checkpoint(_, reply) => drop(reply),
+            Request::Replace(repair) => drop(repair),
             Request::Ping(reply) => group.pings.push(reply),
             Request::Stop => group.stop = true,
             Request::Tick => {}
@@ -360,6 +389,29 @@ impl Writer {
         if let Some((path, reply)) = group.copy {
             drop(reply.send(self.store.checkpoint(&path)));
         }
+        group.repair.map_or(Ok(()), |repair| self.repair(*repair))
+    }
+
+    /// Everything is written by now: what is stored is compared with what was found.
+    fn repair(&mut self, repair: Repair) -> Result<(), WriterError> {
+        let answer = if self.aggregator.replace(repair.differences, &self.store)? {
+            let now = clock::now();
+            let event = Event::Command {
+                ticket: 0,
+                actor: repair.actor,
+                source: repair.source,
+                command: repair.decision,
+            };
+            self.aggregator.step(now, event, &self.store)?;
+            let answers = self.aggregator.commit(now, true, &mut self.store)?;
+            self.publish();
+            let answer = answers.into_inner().pop();
+            answer.expect("a decision is answered").1
+        } else {
+            let text = "some of these values changed meanwhile: compare again";
+            Answer::Rejected(Rejected::NotNow(text.to_owned()))
+        };
+        drop(repair.reply.send(answer));
         Ok(())
     }
 

@@ -221,17 +221,28 @@ impl Aggregator {
         commit(store, &Changes::default(), std::mem::take(&mut self.answers))
     }
 
-    /// Puts what the log makes of some values in their place, with the next commit. Everything must have been flushed;
-    /// nothing of what is in memory is kept.
-    pub fn replace(&mut self, differences: Vec<Difference>) {
+    /// Puts what the log makes of some values in their place, with the next commit. False, and nothing is changed, when
+    /// any of them is not stored any more as it was when it was compared. Everything must have been flushed; nothing of
+    /// what is in memory is kept.
+    pub fn replace(&mut self, differences: Vec<Difference>, store: &dyn Read) -> Result<bool, StoreError> {
         assert!(!self.rollup.is_dirty(), "flushed before it was compared (I5)");
-        for Difference { table, key, rebuilt } in differences {
+        for difference in &differences {
+            if store.get(difference.table, &difference.key)? != difference.stored {
+                return Ok(false);
+            }
+        }
+        for difference in differences {
+            let Difference {
+                table, key, rebuilt, ..
+            } = difference;
+            self.rollup.touch_key(&key, self.position + 1);
             match rebuilt {
                 Some(value) => self.changes.put(table, key, value),
                 None => self.changes.delete(table, key),
             }
         }
-        self.rollup = Rollup::default();
+        self.rollup.forget_values();
+        Ok(true)
     }
 
     /// Makes the group durable, then hands out its answers.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tallyman_common::time::{Hour, WallMs};
 
 use crate::memory::WithoutCells;
@@ -13,7 +13,7 @@ use crate::rollup::Rollup;
 use crate::rollup::cache::FoldError;
 
 /// What a rebuild found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Comparison {
     /// Values that are the same, byte for byte.
     pub same: u64,
@@ -54,6 +54,8 @@ pub struct Difference {
     pub table: Table,
     /// Its key.
     pub key: Vec<u8>,
+    /// What is stored; `None`: nothing.
+    pub stored: Option<Vec<u8>>,
     /// What the log makes of it; `None`: nothing.
     pub rebuilt: Option<Vec<u8>>,
 }
@@ -94,6 +96,7 @@ pub fn recompute_hours(
             differences.push(Difference {
                 table,
                 key: key.to_vec(),
+                stored: Some(value.to_vec()),
                 rebuilt: again,
             });
             ControlFlow::Continue(())
@@ -104,6 +107,7 @@ pub fn recompute_hours(
         differences.push(Difference {
             table,
             key,
+            stored: None,
             rebuilt: Some(value),
         });
     }

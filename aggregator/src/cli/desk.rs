@@ -165,6 +165,27 @@ fn unexpected(answer: Answer) -> anyhow::Error {
     }
 }
 
+impl Desk {
+    /// Compares the cells of some hours with the log, and puts what it says in the place of what differs. `copy` is for
+    /// a running program, which compares it.
+    pub fn recompute(&mut self, hours: Range<Hour>, copy: &Path) -> anyhow::Result<Comparison> {
+        match self {
+            Self::Running(stream) => {
+                let order = Order::Recompute {
+                    copy: copy.to_owned(),
+                    from: hours.start,
+                    to: hours.end,
+                };
+                match ask(stream, &order)? {
+                    Answer::Listed(found) => Ok(serde_json::from_value(found)?),
+                    other => Err(unexpected(other)),
+                }
+            }
+            Self::Stopped(stopped) => stopped.recompute(hours),
+        }
+    }
+}
+
 impl Stopped {
     /// Opens an aggregator over its store.
     pub fn open(store: RocksStore) -> anyhow::Result<Self> {
@@ -196,7 +217,8 @@ impl Stopped {
         self.aggregator.commit(clock::now(), true, &mut self.store)?;
         let (found, differences) = recompute_hours(&self.store, clock::now(), hours.clone())?;
         if !differences.is_empty() {
-            self.aggregator.replace(differences);
+            let stands = self.aggregator.replace(differences, &self.store)?;
+            anyhow::ensure!(stands, "the store changed although nothing else has it open");
             self.command(Command::ReplaceCells {
                 from: hours.start,
                 to: hours.end,

@@ -1,6 +1,6 @@
 //! `recompute --check`: folds the whole log again and compares every cell byte for byte with the stored ones (I5).
-//! `--apply` replaces what differs. The check works on a copy of the store that shares its files, so that a running aggregator goes on. The comparison itself is
-//! the core's.
+//! `--apply` replaces what differs. Both work on a copy of the store that shares its files, so that a running aggregator
+//! goes on. The comparison itself is the core's.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub struct Recompute {
     /// Compare the stored cells with a new fold of the log; changes nothing.
     #[arg(long, required_unless_present = "apply")]
     check: bool,
-    /// Compare, and put what the log says in the place of what differs; while the aggregator is stopped.
+    /// Compare, and put what the log says in the place of what differs; a decision in the log says so.
     #[arg(long, conflicts_with = "check")]
     apply: bool,
     /// First hour that is compared, such as 2026-11-01T08:00:00Z; the log's first otherwise.
@@ -61,10 +61,8 @@ impl Recompute {
 }
 
 fn apply(config: &Config, hours: Range<Hour>, as_json: bool) -> anyhow::Result<()> {
-    let Desk::Stopped(mut stopped) = Desk::open(config)? else {
-        bail!("the aggregator runs: stop it first, or only compare with --check");
-    };
-    let found = stopped.recompute(hours)?;
+    let copy = StoreCopy::make(config)?;
+    let found = Desk::open(config)?.recompute(hours, copy.path())?;
     let mut text = text(&found);
     if !found.holds() {
         text.push_str("replaced by what the log says; the decision is in the log\n");

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tallyman_aggregator_core::ingest::check;
+use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
 use tallyman_aggregator_core::registry::Command;
+use tallyman_common::time::Hour;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -20,6 +23,8 @@ use crate::cli::bill::Bill;
 use crate::cli::import::{BatchName, Taken};
 use crate::cli::lists::{List, list};
 use crate::handle::{CommandError, Handle};
+use crate::io::clock;
+use crate::io::rocks::{Create, RocksStore};
 use crate::limits::{ADMIN_BYTES_MAX, ADMIN_CONNECTIONS_MAX, IMPORT_BYTES_MAX, IMPORT_FRAMES_MAX};
 
 /// Source of decisions that come from the command line.
@@ -37,6 +42,15 @@ pub enum Order {
     Bill(Bill),
     /// Write everything and copy the store into a folder.
     Checkpoint(PathBuf),
+    /// Compare the cells of a copy of the store with its log, and replace what differs.
+    Recompute {
+        /// Folder of the copy.
+        copy: PathBuf,
+        /// First hour.
+        from: Hour,
+        /// The hour behind the last one.
+        to: Hour,
+    },
     /// Take in frames of a file; they follow the line, each as long as is said here.
     Import(Vec<u32>),
 }
@@ -184,8 +198,40 @@ async fn obey(handle: &Handle, actor: &str, order: Order) -> Answer {
             Ok(()) => Answer::Done,
             Err(error) => Answer::Failed(error.to_string()),
         },
+        Order::Recompute { copy, from, to } => match repair(handle, actor, copy, from..to).await {
+            Ok(found) => {
+                serde_json::to_value(found).map_or_else(|e| Answer::Failed(e.to_string()), Answer::Listed)
+            }
+            Err(error) => Answer::Failed(error.to_string()),
+        },
         Order::Import(_) => unreachable!("its frames are read where the line was"),
     }
+}
+
+/// Rebuilds beside the writer, which takes the result only if it still stands.
+async fn repair(
+    handle: &Handle,
+    actor: &str,
+    copy: PathBuf,
+    hours: Range<Hour>,
+) -> anyhow::Result<Comparison> {
+    let asked = hours.clone();
+    let compare = move || -> anyhow::Result<_> {
+        let store = RocksStore::open(&copy, Create::No)?;
+        Ok(recompute_hours(&store, clock::now(), asked)?)
+    };
+    let (found, differences) = tokio::task::spawn_blocking(compare).await??;
+    if !differences.is_empty() {
+        let decision = Command::ReplaceCells {
+            from: hours.start,
+            to: hours.end,
+            values: found.count(),
+        };
+        handle
+            .replace(actor.to_owned(), SOURCE.to_owned(), decision, differences)
+            .await?;
+    }
+    Ok(found)
 }
 
 /// Who a user id is, as it stands in the log.
@@ -205,13 +251,78 @@ fn user_name(passwd: &str, uid: u32) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use tallyman_aggregator_core::bills::Books;
+    use tallyman_aggregator_core::ports::Table;
+    use tallyman_aggregator_core::recompute::Difference;
+
     use super::*;
+    use crate::testing::{Node, Running, answer, check as check_async};
 
     #[test]
     fn users_are_known_by_name_or_number() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
         assert_eq!(user_name(passwd, 1000), Some("ann"));
         assert_eq!(user_name(passwd, 7), None);
+    }
+
+    #[test]
+    fn cells_that_are_not_what_the_log_says_are_replaced_while_it_runs_unless_they_changed() {
+        check_async(async {
+            let folder = tempfile::tempdir().unwrap();
+            let on = Running::start(folder.path());
+            let mut node = Node::new(1);
+            node.enrol(&on, "t1").await;
+            let connection = node.open(&on).await;
+            node.welcome(&connection).await.unwrap();
+            answer(&connection, node.batch(1, 0)).await;
+            let copy = |number: u8| folder.path().join(format!("copy-{number}"));
+            let all = Hour(0)..Hour(u32::MAX);
+            on.handle.checkpoint(copy(0)).await.unwrap();
+            let cell = |books: Books<'_>| {
+                let mut first = None;
+                let visit = &mut |key: &[u8], value: &[u8]| {
+                    first = Some((key.to_vec(), value.to_vec()));
+                    std::ops::ControlFlow::Break(())
+                };
+                books.store.scan(Table::Cells, &[], &[], visit).unwrap();
+                first.unwrap()
+            };
+            let (key, good) = on.handle.read(cell).await.unwrap();
+            let change = |stored: &[u8], rebuilt: &[u8]| {
+                let (key, stored) = (key.clone(), Some(stored.to_vec()));
+                let rebuilt = Some(rebuilt.to_vec());
+                let table = Table::Cells;
+                vec![Difference {
+                    table,
+                    key,
+                    stored,
+                    rebuilt,
+                }]
+            };
+            let decision = Command::ReplaceCells {
+                from: all.start,
+                to: all.end,
+                values: 1,
+            };
+            let replace = |differences| {
+                let (actor, source) = ("test".to_owned(), "test".to_owned());
+                on.handle.replace(actor, source, decision.clone(), differences)
+            };
+            let stale = replace(change(b"as it never was", b"x")).await;
+            assert!(matches!(stale, Err(CommandError::Rejected(_))), "{stale:?}");
+            // The last byte is of a count of holes: a value that is read, but wrong.
+            let mut wrong = good.clone();
+            *wrong.last_mut().unwrap() ^= 1;
+            replace(change(&good, &wrong)).await.unwrap();
+            on.handle.checkpoint(copy(1)).await.unwrap();
+            let found = repair(&on.handle, "test", copy(1), all.clone()).await.unwrap();
+            assert_eq!(found.count(), 1, "{found:?}");
+            on.handle.checkpoint(copy(2)).await.unwrap();
+            let found = repair(&on.handle, "test", copy(2), all).await.unwrap();
+            assert!(found.holds(), "{found:?}");
+            assert_eq!(on.handle.read(cell).await.unwrap(), (key.clone(), good));
+            on.stop().await;
+        });
     }
 
     #[test]

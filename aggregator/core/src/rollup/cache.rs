@@ -196,6 +196,22 @@ impl Rollup {
         self.newest = self.newest.split_off(&sealed.next());
     }
 
+    /// Notes that a stored value is changed behind this cache, by its key: an hour, and what is in it.
+    pub fn touch_key(&mut self, key: &[u8], position: u64) {
+        if let Some(hour) = key.first_chunk() {
+            self.newest.insert(Hour(u32::from_be_bytes(*hour)), position);
+        }
+    }
+
+    /// Forgets all values, for they are stored otherwise now.
+    pub fn forget_values(&mut self) {
+        let newest = std::mem::take(&mut self.newest);
+        *self = Self {
+            newest,
+            ..Self::default()
+        };
+    }
+
     /// Notes that a part changes; false if its hour is not taken in.
     fn touch(&mut self, part: Part, position: u64) -> bool {
         let is_taken = self.only.as_ref().is_none_or(|o| o.contains(&part.hour));
