@@ -30,9 +30,10 @@ pub fn removed(world: &mut World) -> Result<(), String> {
             world.hit("segment dropped");
             let mut alone = SimDisk::default();
             alone.append(&name, &bytes).map_err(|e| e.to_string())?;
+            let kept = kept_batches(world)?;
             for frame in spool::list(&mut alone).map_err(|e| e.to_string())? {
                 let key = (world.nodes[node].id, frame.spool, frame.seq);
-                if !kept_batches(world)?.contains_key(&key) {
+                if !kept.contains_key(&key) {
                     return Err(format!(
                         "I4: node {node} dropped batch {} that is not durable",
                         frame.seq
@@ -103,6 +104,14 @@ fn kept_batches(world: &World) -> Result<BTreeMap<BatchKey, Header>, String> {
 
 fn acknowledged_is_durable(world: &World) -> Result<(), String> {
     let kept = kept_batches(world)?;
+    for ((node, spool), upto) in &world.upto {
+        let there = kept.range((*node, *spool, 1)..=(*node, *spool, *upto)).count();
+        if there as u64 != *upto {
+            return Err(format!(
+                "I3: {node} {spool}: acknowledged up to {upto}, {there} are durable"
+            ));
+        }
+    }
     match world.acked.iter().find(|key| !kept.contains_key(key)) {
         Some(key) => Err(format!("I3: acknowledged, but not durable: {key:?}")),
         None => Ok(()),

@@ -17,6 +17,10 @@ pub struct SimDisk {
     pub full: bool,
     /// The next sync fails and leaves unsynced bytes undefined.
     pub fail_next_sync: bool,
+    /// Operations until one fails.
+    pub fail_in: Option<u64>,
+    /// Planted: a sync does nothing and says yes.
+    pub sync_lies: bool,
     dead: bool,
     /// Files taken away since the last look, with their last bytes.
     pub removed: Vec<(String, Vec<u8>)>,
@@ -37,6 +41,7 @@ impl SimDisk {
     /// what was appended since.
     pub fn come_back(&mut self, power_cut: bool, rng: &mut Rng) {
         (self.dead, self.kill_in, self.fail_next_sync) = (false, None, false);
+        self.fail_in = None;
         if power_cut {
             let live = std::mem::take(&mut self.live);
             for (name, bytes) in live {
@@ -65,8 +70,12 @@ impl SimDisk {
             *left = left.wrapping_sub(1);
             self.dead |= *left == 0;
         }
+        let failing = self.fail_in.take();
+        self.fail_in = failing.and_then(|left| left.checked_sub(1));
         if self.dead {
             Err(DiskError::Failed("the process was killed".into()))
+        } else if failing == Some(0) {
+            Err(DiskError::Failed("EIO".into()))
         } else {
             Ok(())
         }
@@ -128,7 +137,9 @@ impl Disk for SimDisk {
         if std::mem::take(&mut self.fail_next_sync) {
             return Err(DiskError::Failed("EIO".into()));
         }
-        self.durable.insert(name.to_owned(), bytes);
+        if !self.sync_lies {
+            self.durable.insert(name.to_owned(), bytes);
+        }
         Ok(())
     }
 

@@ -41,6 +41,7 @@ impl Hub {
         let mut store = SimStore {
             inner: MemoryStore::default(),
             next: NextCommit::Works,
+            bug: None,
         };
         initialise(&mut store, StoreId([1; 16])).expect("the simulated store works");
         let process = Aggregator::open(&store, now).expect("a fresh store opens");
@@ -135,6 +136,21 @@ impl Hub {
                 .step(now, event, &self.store)
                 .expect("the simulated store reads");
         }
+    }
+
+    /// A batch that somebody changed on the way: true when it was refused.
+    pub fn refuses(&self, node: NodeId, frame: Vec<u8>) -> bool {
+        let process = self.process.as_ref();
+        process.is_none_or(|p| check(frame, Some(node), p.registry()).is_err())
+    }
+
+    /// The name of a tenant changes.
+    pub fn rename(&mut self, now: WallMs, tenant: u64, name: String) {
+        let changed = TenantTerms {
+            name,
+            ..terms(tenant)
+        };
+        self.command(now, Command::SetTenant(changed));
     }
 
     fn ticket(&mut self, asker: Asker) -> Ticket {

@@ -4,10 +4,14 @@
 //! An oracle (`truth`) remembers what each workload really used, and `check` requires the invariants I1 to I6 and I8.
 
 // In reading order.
+/// Planted bugs.
+pub mod bug;
 /// The invariants.
 pub mod check;
 /// A disk with a live and a durable image.
 pub mod disk;
+/// What goes wrong.
+pub mod faults;
 /// The aggregator and its crashes.
 pub mod hub;
 /// One host: kernel, disk, agent.
@@ -21,4 +25,31 @@ pub mod truth;
 /// Time, links and faults.
 pub mod world;
 
-pub use world::{Outcome, run};
+pub use world::{HOURS, Outcome, run, run_planted};
+
+/// Every kind of fault and special branch that a stretch of seeds must have hit.
+pub const REQUIRED: &[&str] = &[
+    "agent killed",
+    "aggregator killed",
+    "clock drift",
+    "clock step",
+    "commit fails",
+    "disk full or free",
+    "ended whole",
+    "forged batch",
+    "host reboot",
+    "input or output error",
+    "kill at a disk operation",
+    "late batch of a dead link",
+    "link cut",
+    "link down or up",
+    "lost answer",
+    "month's end",
+    "outage of hours",
+    "registry change",
+    "replayed batch",
+    "segment dropped",
+    "sync fails",
+    "window closed",
+    "workload ended",
+];

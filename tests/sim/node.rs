@@ -15,12 +15,10 @@ use tallyman_common::record::Inventory;
 use tallyman_common::sign::NodeKey;
 use tallyman_common::time::{MINUTE_MS, WallMs};
 
+use super::bug::Bug;
 use super::disk::SimDisk;
 use super::rng::Rng;
 use super::truth::{Truth, Workload};
-
-/// Sampling interval of simulated agents, milliseconds.
-pub const INTERVAL_MS: u64 = 10_000;
 
 /// A host.
 pub struct Node {
@@ -44,6 +42,11 @@ pub struct Node {
     booted_ms: u64,
     /// Wall clock minus world time, milliseconds.
     pub wall_offset_ms: i64,
+    /// Drift of the wall clock, parts in a million.
+    pub drift_ppm: i64,
+    /// What is wrong in this run.
+    pub bug: Option<Bug>,
+    began_ms: u64,
     slots: BTreeMap<u64, Slot>,
     /// Id and owner of every container there ever was: Docker's events come also when it has ended.
     containers: BTreeMap<u64, (String, Owner)>,
@@ -67,6 +70,9 @@ impl Node {
             boot: BootId(rng.id()),
             booted_ms: now_ms - 1_000,
             wall_offset_ms: 0,
+            drift_ppm: i64::try_from(rng.below(101)).expect("small") - 50,
+            bug: None,
+            began_ms: now_ms,
             slots: BTreeMap::new(),
             containers: BTreeMap::new(),
             next_life: 100,
@@ -76,13 +82,17 @@ impl Node {
     /// The host's clocks.
     pub fn now(&self, world_ms: u64) -> Now {
         let wall = world_ms
-            .checked_add_signed(self.wall_offset_ms)
+            .checked_add_signed(self.wall_offset_ms + self.drifted_ms(world_ms))
             .expect("offsets are small");
         Now {
             boot_ns: (world_ms - self.booted_ms) * 1_000_000,
             wall: WallMs(wall),
             boot: self.boot,
         }
+    }
+
+    fn drifted_ms(&self, world_ms: u64) -> i64 {
+        i64::try_from(world_ms - self.began_ms).expect("a run is short") * self.drift_ppm / 1_000_000
     }
 
     /// World time of a boot time.
@@ -92,6 +102,9 @@ impl Node {
 
     /// Starts the agent's process; false if it was killed while it started.
     pub fn start(&mut self, world_ms: u64, rng: &mut Rng) -> bool {
+        if self.bug == Some(Bug::BootEachStart) {
+            self.boot = BootId(rng.id());
+        }
         let now = self.now(world_ms);
         let fresh = Fresh {
             spool: SpoolId(rng.id()),
@@ -102,8 +115,10 @@ impl Node {
             key: NodeKey::from_seed(&self.key_seed),
             inventory: inventory(),
         };
+        // Mostly seldom, so that a run of many hours is cheap.
+        let interval_ms = [60_000, 60_000, 60_000, 60_000, 10_000, 2_000][rng.below(6) as usize];
         self.slots.clear();
-        match Agent::open(config(), identity, now, fresh, &mut self.disk) {
+        match Agent::open(config(interval_ms), identity, now, fresh, &mut self.disk) {
             Ok((agent, _)) => self.agent = Some(agent),
             // A disk that fails or a process that is killed; anything else would be a fault of the agent.
             Err(OpenError::Disk(_)) => return false,
@@ -218,6 +233,11 @@ impl Node {
         workload.sampled = workload.counters;
         for file in agent.wants(*slot, sweep).to_vec() {
             let text = match file {
+                FileKind::CpuStat if self.bug == Some(Bug::CounterOf32Bits) => {
+                    let mut cut = workload.clone();
+                    cut.counters.cpu_us &= u64::from(u32::MAX);
+                    cut.cpu_stat()
+                }
                 FileKind::CpuStat => workload.cpu_stat(),
                 FileKind::MemoryCurrent => format!("{}\n", workload.memory),
                 FileKind::MemorySwapCurrent => "0\n".to_owned(),
@@ -309,9 +329,9 @@ impl Node {
     }
 }
 
-fn config() -> AgentConfig {
+fn config(interval_ms: u64) -> AgentConfig {
     AgentConfig {
-        interval_ns: INTERVAL_MS * 1_000_000,
+        interval_ns: interval_ms * 1_000_000,
         full_every_ticks: 3,
         hold_ms: 10_000,
         live_every_ms: 5_000,

@@ -3,6 +3,8 @@
 use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::{Changes, Read, Store, StoreError, Table, Visit};
 
+use super::bug::Bug;
+
 /// How the next commit ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextCommit {
@@ -21,6 +23,8 @@ pub struct SimStore {
     pub inner: MemoryStore,
     /// How the next commit ends.
     pub next: NextCommit,
+    /// What is wrong in this run.
+    pub bug: Option<Bug>,
 }
 
 impl Read for SimStore {
@@ -37,9 +41,19 @@ impl Store for SimStore {
     fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
         let next = std::mem::replace(&mut self.next, NextCommit::Works);
         if next != NextCommit::FailsEmpty {
-            self.inner.commit(changes)?;
+            if self.bug == Some(Bug::StoreForgetsMarks) {
+                let mut rest = Changes::default();
+                for change in changes.iter().filter(|c| c.table != Table::Marks) {
+                    if let Some(value) = &change.value {
+                        rest.put(change.table, change.key.clone(), value.clone());
+                    }
+                }
+                self.inner.commit(&rest)?;
+            } else {
+                self.inner.commit(changes)?;
+            }
         }
-        if next == NextCommit::Works {
+        if next == NextCommit::Works || self.bug == Some(Bug::CommitSaysYes) {
             return Ok(());
         }
         let (operation, table) = ("committing", "all");

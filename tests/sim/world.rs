@@ -7,24 +7,29 @@ use tallyman_agent_core::Effects;
 use tallyman_agent_core::event::NetEvent;
 use tallyman_aggregator_core::aggregator::Answer;
 use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
-use tallyman_common::message::{Hello, Welcome};
+use tallyman_common::message::{Ack, Hello, Welcome};
+use tallyman_common::sign::NodeKey;
 use tallyman_common::time::{HOUR_MS, WallMs};
+use tallyman_common::wire::Frame;
 
+use super::bug::{self, Bug};
 use super::check;
 use super::hub::{Asker, Hub};
 use super::node::Node;
 use super::rng::Rng;
-use super::store::NextCommit;
 
-const NODES: usize = 3;
+pub(super) const NODES: usize = 3;
+/// Simulated hours of a run before it heals.
+pub const HOURS: u64 = 27;
 /// Length of a run before it heals, world milliseconds.
-const RUN_MS: u64 = 70 * 60_000;
+const RUN_MS: u64 = HOURS * HOUR_MS;
 /// How long delivery may take once everything is healed.
 const HEAL_MS: u64 = 30 * 60_000;
-const START_MS: u64 = 490_000 * HOUR_MS + 17 * 60_000 + 4_321;
+// Half a day before the first of December 2025.
+const START_MS: u64 = (490_152 - 13) * HOUR_MS + 17 * 60_000 + 4_321;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
+pub(super) enum What {
     Sweep { node: usize, life: u64 },
     Work { node: usize },
     Population { node: usize },
@@ -35,12 +40,13 @@ enum What {
     ToNode { asker: AskerKey, message: usize },
     HubCommit,
     StartHub,
+    LinkUp { node: usize },
     Fault,
 }
 
-type AskerKey = (usize, u64);
+pub(super) type AskerKey = (usize, u64);
 
-enum Message {
+pub(super) enum Message {
     Hello(Hello),
     Batch(Vec<u8>),
     Welcome(Welcome),
@@ -63,21 +69,27 @@ pub struct Outcome {
 /// The world.
 pub struct World {
     pub(super) now_ms: u64,
-    rng: Rng,
+    pub(super) rng: Rng,
     heap: BinaryHeap<Reverse<(u64, u64, What)>>,
     nonce: u64,
     messages: BTreeMap<usize, Message>,
     next_message: usize,
     pub(super) nodes: Vec<Node>,
     pub(super) hub: Hub,
-    sessions: Vec<Option<u64>>,
-    link_up: Vec<bool>,
-    process_life: Vec<u64>,
+    pub(super) sessions: Vec<Option<u64>>,
+    pub(super) link_up: Vec<bool>,
+    pub(super) process_life: Vec<u64>,
     commit_planned: bool,
     healing: bool,
     calm: bool,
     /// Batches whose acknowledgement an agent saw.
     pub(super) acked: BTreeSet<(NodeId, SpoolId, Seq)>,
+    /// How far each spool was acknowledged.
+    pub(super) upto: BTreeMap<(NodeId, SpoolId), Seq>,
+    pub(super) last_sent: Vec<Option<(SpoolId, Seq, Vec<u8>)>>,
+    sent: BTreeSet<(usize, SpoolId, Seq)>,
+    bug: Option<Bug>,
+    pub(super) fault: Option<String>,
     hits: BTreeMap<&'static str, u64>,
     trace: Digest,
     tail: VecDeque<String>,
@@ -86,7 +98,13 @@ pub struct World {
 
 /// Runs one seed. `print` shows every line of the trace.
 pub fn run(seed: u64, print: bool) -> Outcome {
+    run_planted(seed, print, None)
+}
+
+/// Runs one seed with a planted bug.
+pub fn run_planted(seed: u64, print: bool, bug: Option<Bug>) -> Outcome {
     let mut world = World::new(seed, print);
+    world.plant(bug);
     let broken = world.live().err();
     Outcome {
         trace: world.trace,
@@ -119,6 +137,11 @@ impl World {
             healing: false,
             calm: seed.is_multiple_of(4),
             acked: BTreeSet::new(),
+            upto: BTreeMap::new(),
+            last_sent: vec![None; NODES],
+            sent: BTreeSet::new(),
+            bug: None,
+            fault: None,
             hits: BTreeMap::new(),
             trace: Digest::default(),
             tail: VecDeque::new(),
@@ -133,7 +156,15 @@ impl World {
         world
     }
 
-    fn plan(&mut self, in_ms: u64, what: What) {
+    fn plant(&mut self, bug: Option<Bug>) {
+        (self.bug, self.hub.store.bug) = (bug, bug);
+        for node in &mut self.nodes {
+            node.bug = bug;
+            node.disk.sync_lies = bug == Some(Bug::SyncSaysYes);
+        }
+    }
+
+    pub(super) fn plan(&mut self, in_ms: u64, what: What) {
         self.nonce += 1;
         self.heap.push(Reverse((self.now_ms + in_ms, self.nonce, what)));
     }
@@ -142,7 +173,7 @@ impl World {
         *self.hits.entry(what).or_insert(0) += 1;
     }
 
-    fn note(&mut self, line: String) {
+    pub(super) fn note(&mut self, line: String) {
         let line = format!("{:>9} {line}", self.now_ms - START_MS);
         if self.print {
             println!("{line}");
@@ -154,13 +185,17 @@ impl World {
         }
     }
 
-    fn wall(&self) -> WallMs {
+    pub(super) fn wall(&self) -> WallMs {
         WallMs(self.now_ms)
     }
 
     fn live(&mut self) -> Result<(), String> {
         while self.now_ms < START_MS + RUN_MS {
             self.next()?;
+        }
+        self.hit("month's end");
+        if self.nodes.iter().any(|n| n.drift_ppm != 0) {
+            self.hit("clock drift");
         }
         self.heal();
         while self.now_ms < START_MS + RUN_MS + HEAL_MS {
@@ -181,6 +216,9 @@ impl World {
         let Reverse((at, _, what)) = self.heap.pop().expect("sweeps go on for ever");
         self.now_ms = at;
         self.happen(what);
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         check::removed(self)
     }
 
@@ -199,6 +237,7 @@ impl World {
             What::ToNode { asker, message } => self.reach_node(asker, message),
             What::HubCommit => self.hub_commit(),
             What::StartHub => self.start_hub(),
+            What::LinkUp { node } => self.link_up[node] = true,
             What::Fault => self.fault(),
         }
     }
@@ -228,7 +267,16 @@ impl World {
         for outgoing in effects.send {
             if let Some(session) = self.sessions[node] {
                 self.note(format!("n{node} sends {} of {}", outgoing.seq, outgoing.spool));
-                self.post(node, session, true, Message::Batch(outgoing.frame));
+                let again = !self.sent.insert((node, outgoing.spool, outgoing.seq));
+                let fresh = if self.bug.is_some() {
+                    self.rng.id()
+                } else {
+                    [0; 16]
+                };
+                let key = NodeKey::from_seed(&self.nodes[node].key_seed);
+                let frame = bug::leaving(self.bug, &key, outgoing.frame, again, fresh);
+                self.last_sent[node] = Some((outgoing.spool, outgoing.seq, frame.clone()));
+                self.post(node, session, true, Message::Batch(frame));
             }
         }
         if effects.disconnect.is_some() {
@@ -240,7 +288,7 @@ impl World {
         }
     }
 
-    fn post(&mut self, node: usize, session: u64, to_hub: bool, message: Message) {
+    pub(super) fn post(&mut self, node: usize, session: u64, to_hub: bool, message: Message) {
         let delay = self.rng.between(1, 60);
         self.next_message += 1;
         self.messages.insert(self.next_message, message);
@@ -256,7 +304,7 @@ impl World {
     }
 
     fn work(&mut self, node: usize) {
-        let elapsed = self.rng.between(500, 3_000);
+        let elapsed = self.rng.between(5_000, 60_000);
         if !self.healing {
             let Self { nodes, rng, .. } = self;
             for workload in nodes[node].workloads.values_mut() {
@@ -293,7 +341,7 @@ impl World {
             self.note(format!("n{node} workload {life} ends"));
             self.nodes[node].end(life, self.now_ms);
         }
-        let wait = self.rng.between(300, 90_000);
+        let wait = self.rng.between(300, 900_000);
         self.plan(wait, What::Population { node });
     }
 
@@ -314,7 +362,7 @@ impl World {
         self.plan(5, What::Connect { node });
     }
 
-    fn kill_agent(&mut self, node: usize, power_cut: bool) {
+    pub(super) fn kill_agent(&mut self, node: usize, power_cut: bool) {
         self.note(format!("n{node} agent killed, power cut {power_cut}"));
         self.cut(node, "agent killed");
         self.nodes[node].killed(power_cut, &mut self.rng);
@@ -343,7 +391,7 @@ impl World {
         self.post(node, session, true, Message::Hello(hello));
     }
 
-    fn cut(&mut self, node: usize, why: &str) {
+    pub(super) fn cut(&mut self, node: usize, why: &str) {
         if self.sessions[node].take().is_some() {
             self.note(format!("n{node} link cut: {why}"));
             let effects = self.nodes[node].net(self.now_ms, NetEvent::Disconnected);
@@ -365,6 +413,16 @@ impl World {
                     self.hit("late batch of a dead link");
                 }
                 let id = self.nodes[node].id;
+                if self.bug == Some(Bug::AckBeforeCommit) && alive && self.hub.process.is_some() {
+                    let header = Frame::parse(&frame).expect("agents send frames").header;
+                    let (spool, seq) = (header.spool, header.seq);
+                    let ack = Ack {
+                        spool,
+                        seq,
+                        upto: seq,
+                    };
+                    self.post(node, session, false, Message::Net(NetEvent::Ack(ack)));
+                }
                 self.hub.batch(self.wall(), asker, id, frame);
             }
             _ => return,
@@ -388,14 +446,14 @@ impl World {
         }
     }
 
-    fn hub_died(&mut self) {
+    pub(super) fn hub_died(&mut self) {
         self.note("aggregator ends".to_owned());
         (0..NODES).for_each(|node| self.cut(node, "aggregator ended"));
         let wait = self.rng.between(100, 100_000);
         self.plan(wait, What::StartHub);
     }
 
-    fn start_hub(&mut self) {
+    pub(super) fn start_hub(&mut self) {
         if self.hub.process.is_none() {
             self.note("aggregator starts".to_owned());
             self.hub.start(self.wall());
@@ -413,7 +471,15 @@ impl World {
             return;
         }
         let message = match answer {
-            Answer::Ack(ack) => Message::Net(NetEvent::Ack(ack)),
+            Answer::Ack(mut ack) => {
+                if self.bug == Some(Bug::WatermarkByTime) {
+                    let last = self.last_sent[node]
+                        .as_ref()
+                        .filter(|(spool, ..)| *spool == ack.spool);
+                    ack.upto = last.map_or(ack.upto, |(_, seq, _)| *seq);
+                }
+                Message::Net(NetEvent::Ack(ack))
+            }
             Answer::Nack(nack, reason) => {
                 self.note(format!("n{node} nack {} {reason:?}", nack.seq));
                 Message::Net(NetEvent::Nack(nack))
@@ -437,6 +503,11 @@ impl World {
             Message::Net(event) => {
                 if let NetEvent::Ack(ack) = &event {
                     self.note(format!("n{node} ack {} upto {}", ack.seq, ack.upto));
+                    let upto = self
+                        .upto
+                        .entry((self.nodes[node].id, ack.spool))
+                        .or_insert(ack.upto);
+                    *upto = ack.upto.max(*upto);
                     self.acked.insert((self.nodes[node].id, ack.spool, ack.seq));
                 }
                 self.nodes[node].net(self.now_ms, event)
@@ -444,100 +515,5 @@ impl World {
             Message::Hello(_) | Message::Batch(_) => unreachable!("these go the other way"),
         };
         self.obey(node, effects);
-    }
-
-    fn fault(&mut self) {
-        if self.healing {
-            return;
-        }
-        let wait = self.rng.between(1_000, 240_000);
-        self.plan(wait, What::Fault);
-        let node = self.rng.below(NODES as u64) as usize;
-        // Every fourth run spares the agents' processes, so that nothing at all may be missing in the end.
-        let first = if self.calm { 2 } else { 0 };
-        let kind = self.rng.between(first, 10);
-        match kind {
-            8 if self.calm => {}
-            0 => self.fault_kill_at_operation(node),
-            1 if self.nodes[node].agent.is_some() => {
-                self.hit("agent killed");
-                let power_cut = self.rng.chance(30);
-                self.kill_agent(node, power_cut);
-            }
-            2 => {
-                self.hit("link down or up");
-                self.link_up[node] = !self.link_up[node];
-                self.cut(node, "fault");
-            }
-            3 => {
-                self.hit("link cut");
-                self.cut(node, "fault");
-            }
-            4 => {
-                self.hit("aggregator killed");
-                self.hub.kill();
-                self.hub_died();
-            }
-            5 => {
-                self.hit("commit fails");
-                let written = self.rng.chance(50);
-                self.hub.store.next = if written {
-                    NextCommit::FailsWritten
-                } else {
-                    NextCommit::FailsEmpty
-                };
-            }
-            6 => {
-                self.hit("disk full or free");
-                self.nodes[node].disk.full = !self.nodes[node].disk.full;
-            }
-            7 => {
-                self.hit("sync fails");
-                self.nodes[node].disk.fail_next_sync = true;
-            }
-            8 => self.fault_reboot(node),
-            _ => {
-                self.hit("clock step");
-                let step = self.rng.below(60_000);
-                self.nodes[node].wall_offset_ms = i64::try_from(step).expect("small") - 45_000;
-            }
-        }
-    }
-
-    fn fault_kill_at_operation(&mut self, node: usize) {
-        self.hit("kill at a disk operation");
-        let operations = self.rng.between(1, 12);
-        self.nodes[node].disk.kill_in(operations);
-    }
-
-    fn fault_reboot(&mut self, node: usize) {
-        self.hit("host reboot");
-        self.note(format!("n{node} reboots"));
-        self.cut(node, "reboot");
-        let now_ms = self.now_ms;
-        self.nodes[node].reboot(now_ms, &mut self.rng);
-        self.process_life[node] += 1;
-        self.plan(5_000, What::StartAgent { node });
-    }
-
-    /// Everything works from now on, and nothing is used any more.
-    fn heal(&mut self) {
-        self.note("healed".to_owned());
-        self.healing = true;
-        self.hub.store.next = NextCommit::Works;
-        self.start_hub();
-        for node in 0..NODES {
-            self.link_up[node] = true;
-            self.nodes[node].disk.full = false;
-            self.nodes[node].wall_offset_ms = 0;
-            let power_cut = false;
-            if self.nodes[node].agent.is_none() {
-                self.nodes[node].disk.come_back(power_cut, &mut self.rng);
-                self.plan(10, What::StartAgent { node });
-            } else {
-                self.nodes[node].disk.come_back(power_cut, &mut self.rng);
-                self.plan(10, What::Connect { node });
-            }
-        }
     }
 }

@@ -2,28 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tallyman_tests::sim;
+use tallyman_tests::sim::{self, bug, bug::Bug};
 
 const KEPT: &str = include_str!("../sim/seeds.txt");
-
-/// Every kind of fault and special branch that a stretch of seeds must have hit.
-const REQUIRED: &[&str] = &[
-    "agent killed",
-    "aggregator killed",
-    "clock step",
-    "commit fails",
-    "disk full or free",
-    "ended whole",
-    "host reboot",
-    "kill at a disk operation",
-    "late batch of a dead link",
-    "link cut",
-    "link down or up",
-    "lost answer",
-    "sync fails",
-    "window closed",
-    "workload ended",
-];
 
 fn whole(seed: u64) -> sim::Outcome {
     let outcome = sim::run(seed, false);
@@ -59,6 +40,24 @@ fn a_stretch_of_seeds_holds_and_hits_everything() {
             .into_iter()
             .for_each(|(what, count)| *hits.entry(what).or_default() += count);
     }
-    let missed: Vec<_> = REQUIRED.iter().filter(|what| !hits.contains_key(*what)).collect();
+    let missed: Vec<_> = sim::REQUIRED
+        .iter()
+        .filter(|what| !hits.contains_key(*what))
+        .collect();
     assert!(missed.is_empty(), "never hit: {missed:?}; hit: {hits:?}");
+}
+
+/// The first seed that shows the bug.
+fn caught(bug: Bug) -> Option<u64> {
+    (0..50).find(|seed| {
+        // An assertion on the way is a catch as well as a broken invariant.
+        let run = std::panic::catch_unwind(|| sim::run_planted(*seed, false, Some(bug)));
+        run.map_or(true, |outcome| outcome.broken.is_some())
+    })
+}
+
+#[test]
+fn every_planted_bug_is_caught_within_fifty_seeds() {
+    let missed: Vec<Bug> = bug::ALL.into_iter().filter(|b| caught(*b).is_none()).collect();
+    assert!(missed.is_empty(), "not caught: {missed:?}");
 }

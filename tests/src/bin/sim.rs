@@ -36,9 +36,17 @@ fn many(start: u64, seeds: u64) -> ExitCode {
             eprintln!("{} of {seeds} seeds", seed + 1 - start);
         }
     }
-    println!("{seeds} seeds from {start} on: every invariant held");
+    println!(
+        "{seeds} seeds from {start} on, {} simulated hours: every invariant held",
+        seeds * sim::HOURS
+    );
     hits.iter()
         .for_each(|(what, count)| println!("{count:>8}  {what}"));
+    let missed: Vec<_> = sim::REQUIRED.iter().filter(|w| !hits.contains_key(*w)).collect();
+    if seeds >= 200 && !missed.is_empty() {
+        eprintln!("never hit: {missed:?}");
+        return ExitCode::FAILURE;
+    }
     ExitCode::SUCCESS
 }
 

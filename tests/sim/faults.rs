@@ -1,0 +1,153 @@
+//! What goes wrong in a run, and the healing at its end. Which fault comes when is the seed's; what it may cost is the
+//! truth's to say.
+
+use tallyman_common::time::HOUR_MS;
+
+use super::store::NextCommit;
+use super::world::{Message, NODES, What, World};
+
+impl World {
+    /// One fault, and when the next one comes.
+    pub(super) fn fault(&mut self) {
+        if self.healing {
+            return;
+        }
+        let wait = self.rng.between(1_000, 3_600_000);
+        self.plan(wait, What::Fault);
+        let node = self.rng.below(NODES as u64) as usize;
+        // Every fourth run spares the agents' processes, so that nothing at all may be missing in the end.
+        let first = if self.calm { 2 } else { 0 };
+        let kind = self.rng.between(first, 15);
+        match kind {
+            8 if self.calm => {}
+            0 => self.fault_kill_at_operation(node),
+            1 if self.nodes[node].agent.is_some() => {
+                self.hit("agent killed");
+                let power_cut = self.rng.chance(30);
+                self.kill_agent(node, power_cut);
+            }
+            2 => {
+                self.hit("link down or up");
+                self.link_up[node] = !self.link_up[node];
+                self.cut(node, "fault");
+            }
+            3 => {
+                self.hit("link cut");
+                self.cut(node, "fault");
+            }
+            4 => {
+                self.hit("aggregator killed");
+                self.hub.kill();
+                self.hub_died();
+            }
+            5 => {
+                self.hit("commit fails");
+                let written = self.rng.chance(50);
+                self.hub.store.next = if written {
+                    NextCommit::FailsWritten
+                } else {
+                    NextCommit::FailsEmpty
+                };
+            }
+            6 => {
+                self.hit("disk full or free");
+                self.nodes[node].disk.full = !self.nodes[node].disk.full;
+            }
+            7 => {
+                self.hit("sync fails");
+                self.nodes[node].disk.fail_next_sync = true;
+            }
+            8 => self.fault_reboot(node),
+            _ => self.more_faults(kind, node),
+        }
+    }
+
+    fn more_faults(&mut self, kind: u64, node: usize) {
+        match kind {
+            10 => {
+                self.hit("outage of hours");
+                self.link_up[node] = false;
+                self.cut(node, "outage");
+                let wait = self.rng.between(HOUR_MS, 6 * HOUR_MS);
+                self.plan(wait, What::LinkUp { node });
+            }
+            11 => {
+                self.hit("input or output error");
+                self.nodes[node].disk.fail_in = Some(self.rng.between(1, 12));
+            }
+            12 => self.fault_forged(node),
+            13 => self.fault_replayed(node),
+            14 if self.hub.process.is_some() && !self.commit_planned => {
+                self.hit("registry change");
+                let name = format!("renamed at {}", self.now_ms);
+                let quiet = std::mem::replace(&mut self.hub.store.next, NextCommit::Works);
+                self.hub.rename(self.wall(), 2, name);
+                self.hub.store.next = quiet;
+            }
+            14 => {}
+            _ => {
+                self.hit("clock step");
+                let step = self.rng.below(60_000);
+                self.nodes[node].wall_offset_ms = i64::try_from(step).expect("small") - 45_000;
+            }
+        }
+    }
+
+    fn fault_kill_at_operation(&mut self, node: usize) {
+        self.hit("kill at a disk operation");
+        let operations = self.rng.between(1, 12);
+        self.nodes[node].disk.kill_in(operations);
+    }
+
+    fn fault_forged(&mut self, node: usize) {
+        let Some((_, _, mut frame)) = self.last_sent[node].clone() else {
+            return;
+        };
+        self.hit("forged batch");
+        let at = self.rng.below(150) as usize;
+        frame[at] ^= 1 << self.rng.below(8);
+        if !self.hub.refuses(self.nodes[node].id, frame) {
+            self.fault = Some(format!("I10: a batch changed at byte {at} was believed"));
+        }
+    }
+
+    /// A batch of before comes once more, from nobody who would hear the answer.
+    fn fault_replayed(&mut self, node: usize) {
+        let Some((_, _, frame)) = self.last_sent[node].clone() else {
+            return;
+        };
+        self.hit("replayed batch");
+        self.post(node, 0, true, Message::Batch(frame));
+    }
+
+    fn fault_reboot(&mut self, node: usize) {
+        self.hit("host reboot");
+        self.note(format!("n{node} reboots"));
+        self.cut(node, "reboot");
+        let now_ms = self.now_ms;
+        self.nodes[node].reboot(now_ms, &mut self.rng);
+        self.process_life[node] += 1;
+        self.plan(5_000, What::StartAgent { node });
+    }
+
+    /// Everything works from now on, and nothing is used any more.
+    pub(super) fn heal(&mut self) {
+        self.note("healed".to_owned());
+        self.healing = true;
+        self.hub.store.next = NextCommit::Works;
+        self.start_hub();
+        for node in 0..NODES {
+            self.link_up[node] = true;
+            self.nodes[node].disk.full = false;
+            self.nodes[node].wall_offset_ms = 0;
+            let power_cut = false;
+            if self.nodes[node].agent.is_none() {
+                self.nodes[node].disk.come_back(power_cut, &mut self.rng);
+                self.plan(10, What::StartAgent { node });
+            } else {
+                self.nodes[node].disk.come_back(power_cut, &mut self.rng);
+                self.plan(10, What::Connect { node });
+            }
+        }
+    }
+}
