@@ -79,9 +79,9 @@ pub struct World {
     pub(super) sessions: Vec<Option<u64>>,
     pub(super) link_up: Vec<bool>,
     pub(super) process_life: Vec<u64>,
-    commit_planned: bool,
-    healing: bool,
-    calm: bool,
+    pub(super) commit_planned: bool,
+    pub(super) healing: bool,
+    pub(super) calm: bool,
     /// Batches whose acknowledgement an agent saw.
     pub(super) acked: BTreeSet<(NodeId, SpoolId, Seq)>,
     /// How far each spool was acknowledged.
