@@ -420,6 +420,7 @@ impl World {
                         spool,
                         seq,
                         upto: seq,
+                        known: false,
                     };
                     self.post(node, session, false, Message::Net(NetEvent::Ack(ack)));
                 }
