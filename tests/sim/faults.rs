@@ -143,14 +143,16 @@ impl World {
             self.link_up[node] = true;
             self.nodes[node].disk.full = false;
             self.nodes[node].wall_offset_ms = 0;
-            let power_cut = false;
-            if self.nodes[node].agent.is_none() {
-                self.nodes[node].disk.come_back(power_cut, &mut self.rng);
-                self.plan(10, What::StartAgent { node });
-            } else {
-                self.nodes[node].disk.come_back(power_cut, &mut self.rng);
-                self.plan(10, What::Connect { node });
+            self.nodes[node].disk.come_back(false, &mut self.rng);
+            self.nodes[node].is_healed = true;
+            if self.nodes[node].agent.is_some() {
+                self.hit("orderly stop");
+                self.cut(node, "stops");
+                let now_ms = self.now_ms;
+                self.nodes[node].stop(now_ms, &mut self.rng);
+                self.process_life[node] += 1;
             }
+            self.plan(10, What::StartAgent { node });
         }
     }
 }

@@ -20,6 +20,37 @@ use super::disk::SimDisk;
 use super::rng::Rng;
 use super::truth::{Truth, Workload};
 
+/// How an agent works from one start to the next: a spool that is nearly full of what an operator left lying closes
+/// longer windows, and a host under load sweeps late. Most are slow, so that a run of many hours is cheap.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Bytes in the folder that are not the agent's.
+    ballast: u64,
+    /// How late each sweep comes, milliseconds.
+    skipped_ms: u64,
+}
+
+const fn pace(ballast: u64, skipped_minutes: u64) -> Pace {
+    Pace {
+        ballast,
+        skipped_ms: skipped_minutes * MINUTE_MS,
+    }
+}
+
+/// Windows of 1, 5, 15 and 60 minutes: 80, 90 and 95 of 100 bytes of the limit are used.
+const PACES: [Pace; 10] = [
+    pace(0, 0),
+    pace(37_000_000, 0),
+    pace(37_000_000, 1),
+    pace(37_000_000, 4),
+    pace(43_700_000, 4),
+    pace(43_700_000, 4),
+    pace(43_700_000, 9),
+    pace(43_700_000, 14),
+    pace(47_000_000, 9),
+    pace(47_000_000, 14),
+];
+
 /// A host.
 pub struct Node {
     /// Seed of the signing key.
@@ -46,6 +77,10 @@ pub struct Node {
     pub drift_ppm: i64,
     /// What is wrong in this run.
     pub bug: Option<Bug>,
+    /// How late each sweep comes, milliseconds.
+    pub skipped_ms: u64,
+    /// Windows are of a minute from the next start on.
+    pub is_healed: bool,
     began_ms: u64,
     slots: BTreeMap<u64, Slot>,
     /// Id and owner of every container there ever was: Docker's events come also when it has ended.
@@ -72,6 +107,8 @@ impl Node {
             wall_offset_ms: 0,
             drift_ppm: i64::try_from(rng.below(101)).expect("small") - 50,
             bug: None,
+            skipped_ms: 0,
+            is_healed: false,
             began_ms: now_ms,
             slots: BTreeMap::new(),
             containers: BTreeMap::new(),
@@ -115,8 +152,13 @@ impl Node {
             key: NodeKey::from_seed(&self.key_seed),
             inventory: inventory(),
         };
-        // Mostly seldom, so that a run of many hours is cheap.
-        let interval_ms = [60_000, 60_000, 60_000, 60_000, 10_000, 2_000][rng.below(6) as usize];
+        let pace = if self.is_healed {
+            PACES[0]
+        } else {
+            PACES[rng.below(PACES.len() as u64) as usize]
+        };
+        (self.disk.ballast, self.skipped_ms) = (pace.ballast, pace.skipped_ms);
+        let interval_ms = if rng.chance(3) { 10_000 } else { 60_000 };
         self.slots.clear();
         match Agent::open(config(interval_ms), identity, now, fresh, &mut self.disk) {
             Ok((agent, _)) => self.agent = Some(agent),
@@ -264,12 +306,28 @@ impl Node {
         let lives: Vec<u64> = self.workloads.keys().copied().collect();
         lives.iter().for_each(|life| self.sample(*life, sweep));
         let effects = self.step(world_ms, Event::SweepDone);
+        self.note_closed(&effects);
+        effects
+    }
+
+    fn note_closed(&mut self, effects: &Effects) {
         if effects.closed.is_some() {
             self.metering = true;
             self.workloads.values_mut().for_each(|w| w.recorded = w.sampled);
             self.ended.clear();
         }
-        effects
+    }
+
+    /// The agent stops in order.
+    pub fn stop(&mut self, world_ms: u64, rng: &mut Rng) {
+        let now = self.now(world_ms);
+        let agent = self.agent.as_mut().expect("only a living agent is stopped");
+        let sweep = agent.begin_last(now);
+        let lives: Vec<u64> = self.workloads.keys().copied().collect();
+        lives.iter().for_each(|life| self.sample(*life, sweep));
+        let effects = self.step(world_ms, Event::Stop);
+        self.note_closed(&effects);
+        self.killed(false, rng);
     }
 
     /// A workload ends; a living agent reads it once more.

@@ -257,6 +257,12 @@ impl World {
         self.obey(node, effects);
         if let Some(agent) = self.nodes[node].agent.as_ref() {
             let due = self.nodes[node].world_ms_of(agent.next_timeout());
+            let late = if self.healing {
+                0
+            } else {
+                self.nodes[node].skipped_ms
+            };
+            let due = due + late;
             let wait = due.checked_sub(self.now_ms).map_or(1, |ms| ms.max(1));
             self.plan(wait, What::Sweep { node, life });
         }
@@ -304,7 +310,7 @@ impl World {
     }
 
     fn work(&mut self, node: usize) {
-        let elapsed = self.rng.between(5_000, 60_000);
+        let elapsed = self.rng.between(20_000, 400_000);
         if !self.healing {
             let Self { nodes, rng, .. } = self;
             for workload in nodes[node].workloads.values_mut() {
