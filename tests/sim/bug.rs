@@ -76,7 +76,12 @@ fn rows(records: &mut [Record], change: impl Fn(&mut u128, &mut u128)) {
     }
 }
 
-fn signed_anew(key: &NodeKey, frame: &[u8], change: impl FnOnce(&mut Header, &mut Vec<Record>)) -> Vec<u8> {
+/// A genuine batch, changed and signed again by its node.
+pub fn signed_anew(
+    key: &NodeKey,
+    frame: &[u8],
+    change: impl FnOnce(&mut Header, &mut Vec<Record>),
+) -> Vec<u8> {
     let parsed = Frame::parse(frame).expect("agents send frames");
     let verified = parsed.verify(&key.public()).expect("signed by its node");
     let leaves = verified.open().expect("agents send genuine batches");

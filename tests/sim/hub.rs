@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Event, Ticket, initialise};
-use tallyman_aggregator_core::ingest::check;
+use tallyman_aggregator_core::ingest::{Refusal, check};
 use tallyman_aggregator_core::memory::MemoryStore;
-use tallyman_aggregator_core::registry::{Command, TenantTerms};
+use tallyman_aggregator_core::registry::{Command, Registry, TenantTerms};
 use tallyman_common::ids::{Digest, NodeId, StoreId};
 use tallyman_common::message::Hello;
 use tallyman_common::sign::NodeKey;
@@ -14,7 +14,7 @@ use tallyman_common::time::{Hour, WallMs};
 use super::store::{NextCommit, SimStore};
 
 /// Price book of the simulated platform: the shipped example.
-const PRICES: &str = include_str!("../../deploy/price-books/sandbox-usd.toml");
+pub const PRICES: &str = include_str!("../../deploy/price-books/sandbox-usd.toml");
 
 /// Whom an answer goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +93,14 @@ impl Hub {
         );
     }
 
-    /// A decision at a quiet moment.
-    pub fn command(&mut self, now: WallMs, command: Command) {
+    /// A decision at a quiet moment, which takes effect.
+    fn command(&mut self, now: WallMs, command: Command) {
+        let answer = self.decide(now, command);
+        assert!(matches!(answer, Answer::Applied(_)), "{answer:?}");
+    }
+
+    /// A decision at a quiet moment, while the process lives.
+    pub fn decide(&mut self, now: WallMs, command: Command) -> Answer {
         let (actor, source) = ("sim".to_owned(), "sim".to_owned());
         let process = self.process.as_mut().expect("decisions are made while it lives");
         let event = Event::Command {
@@ -110,10 +116,8 @@ impl Hub {
             .commit(now, false, &mut self.store)
             .expect("a quiet commit works")
             .into_inner();
-        assert!(
-            answers.iter().all(|(_, a)| matches!(a, Answer::Applied(_))),
-            "{answers:?}"
-        );
+        let mut answers = answers.into_iter().map(|(_, answer)| answer);
+        answers.next().expect("a decision is answered")
     }
 
     /// A greeting came.
@@ -127,30 +131,29 @@ impl Hub {
     }
 
     /// A batch came.
-    pub fn batch(&mut self, now: WallMs, asker: Asker, node: NodeId, frame: Vec<u8>) {
+    pub fn batch(&mut self, now: WallMs, asker: Asker, node: NodeId, frame: Vec<u8>) -> Result<(), Refusal> {
         let ticket = self.ticket(asker);
         if let Some(process) = self.process.as_mut() {
-            let checked = check(frame, Some(node), process.registry()).expect("agents send genuine batches");
+            let checked = check(frame, Some(node), process.registry())?;
             let event = Event::Batch(ticket, Box::new(checked));
             process
                 .step(now, event, &self.store)
                 .expect("the simulated store reads");
         }
+        Ok(())
     }
 
-    /// A batch that somebody changed on the way: true when it was refused.
-    pub fn refuses(&self, node: NodeId, frame: Vec<u8>) -> bool {
+    /// Why a batch would not be believed, if so; also while the process is down.
+    pub fn refusal(&self, node: NodeId, frame: Vec<u8>) -> Option<Refusal> {
+        let unknown = Registry::default();
+        let registry = self.process.as_ref().map_or(&unknown, |p| p.registry());
+        check(frame, Some(node), registry).err()
+    }
+
+    /// Whether a node is known and the process lives.
+    pub fn knows(&self, node: NodeId) -> bool {
         let process = self.process.as_ref();
-        process.is_none_or(|p| check(frame, Some(node), p.registry()).is_err())
-    }
-
-    /// The name of a tenant changes.
-    pub fn rename(&mut self, now: WallMs, tenant: u64, name: String) {
-        let changed = TenantTerms {
-            name,
-            ..terms(tenant)
-        };
-        self.command(now, Command::SetTenant(changed));
+        process.is_some_and(|p| p.registry().nodes.contains_key(&node))
     }
 
     fn ticket(&mut self, asker: Asker) -> Ticket {
@@ -186,10 +189,11 @@ impl Hub {
     }
 }
 
-fn terms(number: u64) -> TenantTerms {
+/// The terms of a tenant, whose claims rules may write in two ways.
+pub fn terms(number: u64) -> TenantTerms {
     let tenant = format!("t{number}");
     TenantTerms {
-        claims: vec![tenant.clone()],
+        claims: vec![tenant.clone(), format!("alt-{tenant}")],
         name: tenant.clone(),
         account: tenant.clone(),
         tenant,

@@ -8,18 +8,26 @@
 pub mod bug;
 /// The invariants.
 pub mod check;
+/// I1: what was used against what is billed.
+pub mod conserve;
+/// What seldom goes wrong.
+pub mod disasters;
 /// A disk with a live and a durable image.
 pub mod disk;
 /// What goes wrong.
 pub mod faults;
 /// The aggregator and its crashes.
 pub mod hub;
+/// What the oracle knows of batches.
+pub mod ledger;
 /// One host: kernel, disk, agent.
 pub mod node;
 /// The one source of chance.
 pub mod rng;
 /// A store whose commits can fail either way.
 pub mod store;
+/// What goes over the links.
+pub mod traffic;
 /// The kernels' counters, and what is known to be lost.
 pub mod truth;
 /// Time, links and faults.

@@ -57,6 +57,10 @@ pub struct Node {
     pub key_seed: [u8; 32],
     /// Identity.
     pub id: NodeId,
+    /// Identities that the host had before.
+    pub former: Vec<NodeId>,
+    /// Rules give owners another name.
+    is_alt: bool,
     /// Its disk.
     pub disk: SimDisk,
     /// The agent, while its process lives.
@@ -96,6 +100,8 @@ impl Node {
         Self {
             key_seed,
             id,
+            former: Vec::new(),
+            is_alt: false,
             disk: SimDisk::default(),
             agent: None,
             workloads: BTreeMap::new(),
@@ -160,7 +166,13 @@ impl Node {
         (self.disk.ballast, self.skipped_ms) = (pace.ballast, pace.skipped_ms);
         let interval_ms = if rng.chance(3) { 10_000 } else { 60_000 };
         self.slots.clear();
-        match Agent::open(config(interval_ms), identity, now, fresh, &mut self.disk) {
+        match Agent::open(
+            config(interval_ms, self.is_alt),
+            identity,
+            now,
+            fresh,
+            &mut self.disk,
+        ) {
             Ok((agent, _)) => self.agent = Some(agent),
             // A disk that fails or a process that is killed; anything else would be a fault of the agent.
             Err(OpenError::Disk(_)) => return false,
@@ -366,6 +378,38 @@ impl Node {
         (self.boot, self.booted_ms) = (BootId(rng.id()), world_ms);
     }
 
+    /// Another rule from the next minute's edge on.
+    pub fn change_mapping(&mut self, world_ms: u64) {
+        self.is_alt = !self.is_alt;
+        let event = Event::MappingChanged(mapping(self.is_alt));
+        self.step(world_ms, event);
+    }
+
+    /// The host that went down is installed anew: an empty disk and new keys.
+    pub fn reimaged(&mut self, key_seed: [u8; 32]) {
+        self.former.push(self.id);
+        self.key_seed = key_seed;
+        self.id = NodeId::of_key(&NodeKey::from_seed(&key_seed).public().to_bytes());
+        let sync_lies = self.disk.sync_lies;
+        self.disk = SimDisk::default();
+        self.disk.sync_lies = sync_lies;
+        self.metering = false;
+    }
+
+    /// A copy of a host's disk in another machine, which boots.
+    pub fn cloned(original: &Self, world_ms: u64, rng: &mut Rng) -> Self {
+        let mut clone = Self::new(0, world_ms, rng);
+        (clone.key_seed, clone.id) = (original.key_seed, original.id);
+        clone.disk = original.disk.clone();
+        let power_cut = true;
+        clone.disk.come_back(power_cut, rng);
+        clone.disk.full = false;
+        clone.disk.removed.clear();
+        (clone.is_alt, clone.bug) = (original.is_alt, original.bug);
+        clone.next_life = original.next_life + 1_000_000;
+        clone
+    }
+
     /// Greets the aggregator.
     pub fn hello(&self, world_ms: u64) -> Option<Hello> {
         self.agent.as_ref().map(|a| a.hello(self.now(world_ms)))
@@ -387,20 +431,25 @@ impl Node {
     }
 }
 
-fn config(interval_ms: u64) -> AgentConfig {
+fn mapping(is_alt: bool) -> Mapping {
+    let owner = if is_alt { "alt-$1" } else { "$1" };
+    Mapping {
+        rules: vec![Rule {
+            when: When::Cgroup("/tenants/*/*".into()),
+            owner: owner.into(),
+        }],
+        ..Mapping::default()
+    }
+}
+
+fn config(interval_ms: u64, is_alt: bool) -> AgentConfig {
     AgentConfig {
         interval_ns: interval_ms * 1_000_000,
         full_every_ticks: 3,
         hold_ms: 10_000,
         live_every_ms: 5_000,
         sources: vec!["docker".into(), "tenants".into()],
-        mapping: Mapping {
-            rules: vec![Rule {
-                when: When::Cgroup("/tenants/*/*".into()),
-                owner: "$1".into(),
-            }],
-            ..Mapping::default()
-        },
+        mapping: mapping(is_alt),
         hardware: Hardware::default(),
         clock_ticks_per_s: 100,
         spool_bytes_max: 64 << 20,

@@ -3,22 +3,22 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use tallyman_agent_core::Effects;
 use tallyman_agent_core::event::NetEvent;
-use tallyman_aggregator_core::aggregator::Answer;
+use tallyman_aggregator_core::registry::Command;
 use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
-use tallyman_common::message::{Ack, Hello, Welcome};
-use tallyman_common::sign::NodeKey;
+use tallyman_common::message::{Hello, Welcome};
 use tallyman_common::time::{HOUR_MS, WallMs};
-use tallyman_common::wire::Frame;
 
-use super::bug::{self, Bug};
+use super::bug::Bug;
 use super::check;
-use super::hub::{Asker, Hub};
+use super::disasters::Backup;
+use super::disk::SimDisk;
+use super::hub::Hub;
+use super::ledger::Ledger;
 use super::node::Node;
 use super::rng::Rng;
 
-pub(super) const NODES: usize = 3;
+const HOSTS: usize = 3;
 /// Simulated hours of a run before it heals.
 pub const HOURS: u64 = 27;
 /// Length of a run before it heals, world milliseconds.
@@ -42,6 +42,7 @@ pub(super) enum What {
     StartHub,
     LinkUp { node: usize },
     Fault,
+    Settle,
 }
 
 pub(super) type AskerKey = (usize, u64);
@@ -71,9 +72,9 @@ pub struct World {
     pub(super) now_ms: u64,
     pub(super) rng: Rng,
     heap: BinaryHeap<Reverse<(u64, u64, What)>>,
-    nonce: u64,
-    messages: BTreeMap<usize, Message>,
-    next_message: usize,
+    pub(super) nonce: u64,
+    pub(super) messages: BTreeMap<usize, Message>,
+    pub(super) next_message: usize,
     pub(super) nodes: Vec<Node>,
     pub(super) hub: Hub,
     pub(super) sessions: Vec<Option<u64>>,
@@ -82,13 +83,21 @@ pub struct World {
     pub(super) commit_planned: bool,
     pub(super) healing: bool,
     pub(super) calm: bool,
-    /// Batches whose acknowledgement an agent saw.
-    pub(super) acked: BTreeSet<(NodeId, SpoolId, Seq)>,
-    /// How far each spool was acknowledged.
-    pub(super) upto: BTreeMap<(NodeId, SpoolId), Seq>,
+    /// Hosts without clones.
+    pub(super) hosts: usize,
+    pub(super) ledger: Ledger,
+    /// Nodes of which there was a copy, or an older one: their batches may contradict each other.
+    pub(super) twisted: BTreeSet<NodeId>,
+    pub(super) snapshots: Vec<Option<(NodeId, SimDisk)>>,
+    pub(super) backup: Option<Backup>,
+    /// Decisions that are in the log, in order.
+    pub(super) decisions: Vec<Command>,
+    /// Decisions that a restore took, to be entered again.
+    pub(super) to_enter: Vec<Command>,
+    pub(super) drawn_keys: u8,
     pub(super) last_sent: Vec<Option<(SpoolId, Seq, Vec<u8>)>>,
-    sent: BTreeSet<(usize, SpoolId, Seq)>,
-    bug: Option<Bug>,
+    pub(super) sent: BTreeSet<(usize, SpoolId, Seq)>,
+    pub(super) bug: Option<Bug>,
     pub(super) fault: Option<String>,
     hits: BTreeMap<&'static str, u64>,
     trace: Digest,
@@ -117,7 +126,7 @@ pub fn run_planted(seed: u64, print: bool, bug: Option<Bug>) -> Outcome {
 impl World {
     fn new(seed: u64, print: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let nodes: Vec<Node> = (0..NODES)
+        let nodes: Vec<Node> = (0..HOSTS)
             .map(|n| Node::new(n as u8, START_MS, &mut rng))
             .collect();
         let seeds: Vec<[u8; 32]> = nodes.iter().map(|n| n.key_seed).collect();
@@ -130,15 +139,21 @@ impl World {
             next_message: 0,
             nodes,
             hub: Hub::new(WallMs(START_MS), &seeds),
-            sessions: vec![None; NODES],
-            link_up: vec![true; NODES],
-            process_life: vec![0; NODES],
+            sessions: vec![None; HOSTS],
+            link_up: vec![true; HOSTS],
+            process_life: vec![0; HOSTS],
             commit_planned: false,
             healing: false,
             calm: seed.is_multiple_of(4),
-            acked: BTreeSet::new(),
-            upto: BTreeMap::new(),
-            last_sent: vec![None; NODES],
+            hosts: HOSTS,
+            ledger: Ledger::default(),
+            twisted: BTreeSet::new(),
+            snapshots: vec![None; HOSTS],
+            backup: None,
+            decisions: Vec::new(),
+            to_enter: Vec::new(),
+            drawn_keys: 0,
+            last_sent: vec![None; HOSTS],
             sent: BTreeSet::new(),
             bug: None,
             fault: None,
@@ -147,13 +162,27 @@ impl World {
             tail: VecDeque::new(),
             print,
         };
-        for node in 0..NODES {
-            world.plan(world.rng.clone().below(1_000), What::StartAgent { node });
-            world.plan(1, What::Work { node });
-            world.plan(2, What::Population { node });
-        }
+        (0..HOSTS).for_each(|node| world.go_live(node));
         world.plan(30_000, What::Fault);
         world
+    }
+
+    fn go_live(&mut self, node: usize) {
+        let wait = self.rng.clone().below(1_000);
+        self.plan(wait, What::StartAgent { node });
+        self.plan(1, What::Work { node });
+        self.plan(2, What::Population { node });
+    }
+
+    /// One more host, which begins to work.
+    pub(super) fn add_host(&mut self, host: Node) {
+        self.nodes.push(host);
+        self.sessions.push(None);
+        self.link_up.push(true);
+        self.process_life.push(0);
+        self.last_sent.push(None);
+        self.snapshots.push(None);
+        self.go_live(self.nodes.len() - 1);
     }
 
     fn plant(&mut self, bug: Option<Bug>) {
@@ -201,7 +230,7 @@ impl World {
         while self.now_ms < START_MS + RUN_MS + HEAL_MS {
             self.next()?;
         }
-        for node in 0..NODES {
+        for node in 0..self.nodes.len() {
             let lives: Vec<u64> = self.nodes[node].workloads.keys().copied().collect();
             for life in lives {
                 // What lives on is in the truth with what is recorded of it.
@@ -239,6 +268,7 @@ impl World {
             What::StartHub => self.start_hub(),
             What::LinkUp { node } => self.link_up[node] = true,
             What::Fault => self.fault(),
+            What::Settle => self.settle(),
         }
     }
 
@@ -266,47 +296,6 @@ impl World {
             let wait = due.checked_sub(self.now_ms).map_or(1, |ms| ms.max(1));
             self.plan(wait, What::Sweep { node, life });
         }
-    }
-
-    /// Does what the agent wants; notices when its process was killed on the way.
-    fn obey(&mut self, node: usize, effects: Effects) {
-        for outgoing in effects.send {
-            if let Some(session) = self.sessions[node] {
-                self.note(format!("n{node} sends {} of {}", outgoing.seq, outgoing.spool));
-                let again = !self.sent.insert((node, outgoing.spool, outgoing.seq));
-                let fresh = if self.bug.is_some() {
-                    self.rng.id()
-                } else {
-                    [0; 16]
-                };
-                let key = NodeKey::from_seed(&self.nodes[node].key_seed);
-                let frame = bug::leaving(self.bug, &key, outgoing.frame, again, fresh);
-                self.last_sent[node] = Some((outgoing.spool, outgoing.seq, frame.clone()));
-                self.post(node, session, true, Message::Batch(frame));
-            }
-        }
-        if effects.disconnect.is_some() {
-            self.hit("agent reconnects");
-            self.cut(node, "wish");
-        }
-        if self.nodes[node].disk.is_dead() {
-            self.kill_agent(node, false);
-        }
-    }
-
-    pub(super) fn post(&mut self, node: usize, session: u64, to_hub: bool, message: Message) {
-        let delay = self.rng.between(1, 60);
-        self.next_message += 1;
-        self.messages.insert(self.next_message, message);
-        let (asker, message) = ((node, session), self.next_message);
-        self.plan(
-            delay,
-            if to_hub {
-                What::ToHub { asker, message }
-            } else {
-                What::ToNode { asker, message }
-            },
-        );
     }
 
     fn work(&mut self, node: usize) {
@@ -375,152 +364,5 @@ impl World {
         self.process_life[node] += 1;
         let wait = self.rng.between(100, 200_000);
         self.plan(wait, What::StartAgent { node });
-    }
-
-    fn connect(&mut self, node: usize) {
-        if self.sessions[node].is_some() || self.nodes[node].agent.is_none() {
-            return;
-        }
-        let retry = self.rng.between(1_000, 20_000);
-        self.plan(retry, What::Connect { node });
-        if !self.link_up[node] || self.hub.process.is_none() {
-            return;
-        }
-        self.nonce += 1;
-        let session = self.nonce;
-        self.sessions[node] = Some(session);
-        let hello = self.nodes[node].hello(self.now_ms).expect("the agent lives");
-        self.note(format!(
-            "n{node} connects, spool {} at {}",
-            hello.spool, hello.last_seq
-        ));
-        self.post(node, session, true, Message::Hello(hello));
-    }
-
-    pub(super) fn cut(&mut self, node: usize, why: &str) {
-        if self.sessions[node].take().is_some() {
-            self.note(format!("n{node} link cut: {why}"));
-            let effects = self.nodes[node].net(self.now_ms, NetEvent::Disconnected);
-            assert!(effects.send.is_empty(), "nothing can be sent without a session");
-            let wait = self.rng.between(500, 20_000);
-            self.plan(wait, What::Connect { node });
-        }
-    }
-
-    fn reach_hub(&mut self, (node, session): AskerKey, message: usize) {
-        let message = self.messages.remove(&message).expect("delivered once");
-        let alive = self.sessions[node] == Some(session);
-        let asker = Asker { node, session };
-        match message {
-            Message::Hello(hello) if alive => self.hub.hello(self.wall(), asker, hello),
-            // A batch that had left before the link was cut may arrive all the same; nobody hears the answer.
-            Message::Batch(frame) if alive || self.rng.chance(50) => {
-                if !alive {
-                    self.hit("late batch of a dead link");
-                }
-                let id = self.nodes[node].id;
-                if self.bug == Some(Bug::AckBeforeCommit) && alive && self.hub.process.is_some() {
-                    let header = Frame::parse(&frame).expect("agents send frames").header;
-                    let (spool, seq) = (header.spool, header.seq);
-                    let ack = Ack {
-                        spool,
-                        seq,
-                        upto: seq,
-                        known: false,
-                    };
-                    self.post(node, session, false, Message::Net(NetEvent::Ack(ack)));
-                }
-                self.hub.batch(self.wall(), asker, id, frame);
-            }
-            _ => return,
-        }
-        if !std::mem::replace(&mut self.commit_planned, true) {
-            let wait = self.rng.between(1, 25);
-            self.plan(wait, What::HubCommit);
-        }
-    }
-
-    fn hub_commit(&mut self) {
-        self.commit_planned = false;
-        if self.hub.process.is_none() {
-            return;
-        }
-        match self.hub.commit(self.wall(), false) {
-            Some(answers) => answers
-                .into_iter()
-                .for_each(|(asker, answer)| self.answer(asker, answer)),
-            None => self.hub_died(),
-        }
-    }
-
-    pub(super) fn hub_died(&mut self) {
-        self.note("aggregator ends".to_owned());
-        (0..NODES).for_each(|node| self.cut(node, "aggregator ended"));
-        let wait = self.rng.between(100, 100_000);
-        self.plan(wait, What::StartHub);
-    }
-
-    pub(super) fn start_hub(&mut self) {
-        if self.hub.process.is_none() {
-            self.note("aggregator starts".to_owned());
-            self.hub.start(self.wall());
-        }
-    }
-
-    fn answer(&mut self, asker: Asker, answer: Answer) {
-        let Asker { node, session } = asker;
-        if self.sessions[node] != Some(session) || self.rng.chance(3) && !self.healing {
-            // QUIC loses nothing on a living connection: an answer is lost with its connection.
-            self.hit("lost answer");
-            if self.sessions[node] == Some(session) {
-                self.cut(node, "answer lost");
-            }
-            return;
-        }
-        let message = match answer {
-            Answer::Ack(mut ack) => {
-                if self.bug == Some(Bug::WatermarkByTime) {
-                    let last = self.last_sent[node]
-                        .as_ref()
-                        .filter(|(spool, ..)| *spool == ack.spool);
-                    ack.upto = last.map_or(ack.upto, |(_, seq, _)| *seq);
-                }
-                Message::Net(NetEvent::Ack(ack))
-            }
-            Answer::Nack(nack, reason) => {
-                self.note(format!("n{node} nack {} {reason:?}", nack.seq));
-                Message::Net(NetEvent::Nack(nack))
-            }
-            Answer::Welcome(welcome) => Message::Welcome(welcome),
-            Answer::Applied(_) | Answer::Rejected(_) => return,
-        };
-        self.post(node, session, false, message);
-    }
-
-    fn reach_node(&mut self, (node, session): AskerKey, message: usize) {
-        let message = self.messages.remove(&message).expect("delivered once");
-        if self.sessions[node] != Some(session) || self.nodes[node].agent.is_none() {
-            return;
-        }
-        let effects = match message {
-            Message::Welcome(welcome) => {
-                self.note(format!("n{node} welcomed at {}", welcome.watermark));
-                self.nodes[node].welcomed(self.now_ms, welcome, &mut self.rng)
-            }
-            Message::Net(event) => {
-                if let NetEvent::Ack(ack) = &event {
-                    self.note(format!("n{node} ack {} upto {}", ack.seq, ack.upto));
-                    let upto = self
-                        .upto
-                        .entry((self.nodes[node].id, ack.spool))
-                        .or_insert(ack.upto);
-                    *upto = ack.upto.max(*upto);
-                    self.acked.insert((self.nodes[node].id, ack.spool, ack.seq));
-                }
-                self.nodes[node].net(self.now_ms, event)
-            }
-            Message::Hello(_) | Message::Batch(_) => unreachable!("these go the other way"),
-        };
-        self.obey(node, effects);
     }
 }

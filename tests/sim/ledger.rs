@@ -1,0 +1,116 @@
+//! What the oracle remembers of batches: which were acknowledged, and what those say that are on no disk any more. A
+//! batch that is gone and was not counted is usage that may be missing, and then a hole must be recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tallyman_agent_core::spool::{self, ListedFrame};
+use tallyman_agent_core::{Disk, spool::frame_of};
+use tallyman_common::ids::{Digest, NodeId, Owner, Seq, SpoolId};
+use tallyman_common::sign::PublicKey;
+use tallyman_common::wire::Frame;
+
+use super::disk::SimDisk;
+use super::truth::EXACT;
+
+/// A batch's number.
+pub type BatchKey = (NodeId, SpoolId, Seq);
+/// Usage by owner, by [`EXACT`].
+pub type Usage = BTreeMap<Owner, [u128; 7]>;
+
+/// What an agent was told since the last restore.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// Batches whose acknowledgement it saw.
+    pub acked: BTreeSet<BatchKey>,
+    /// How far each spool was acknowledged.
+    pub upto: BTreeMap<(NodeId, SpoolId), Seq>,
+}
+
+impl Told {
+    /// An acknowledgement came.
+    pub fn note(&mut self, (node, spool, seq): BatchKey, upto: Seq) {
+        self.acked.insert((node, spool, seq));
+        self.note_upto((node, spool), upto);
+    }
+
+    /// A spool was acknowledged up to here.
+    pub fn note_upto(&mut self, spool: (NodeId, SpoolId), upto: Seq) {
+        let known = self.upto.entry(spool).or_insert(upto);
+        *known = upto.max(*known);
+    }
+
+    /// Whether a batch was acknowledged.
+    pub fn has(&self, (node, spool, seq): BatchKey) -> bool {
+        let upto = self.upto.get(&(node, spool)).is_some_and(|upto| seq <= *upto);
+        upto || self.acked.contains(&(node, spool, seq))
+    }
+}
+
+/// The oracle's book of batches.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// Since the aggregator's last restore.
+    pub told: Told,
+    /// Before it: an agent may have believed it until it heard better.
+    pub told_before: Told,
+    /// On no disk any more, with what they say.
+    pub gone: BTreeMap<Digest, (NodeId, Usage)>,
+}
+
+impl Ledger {
+    /// The aggregator was set back: what it said is no longer its word.
+    pub fn set_back(&mut self) {
+        let told = std::mem::take(&mut self.told);
+        self.told_before.acked.extend(told.acked);
+        for (spool, upto) in told.upto {
+            self.told_before.note_upto(spool, upto);
+        }
+    }
+
+    /// Batches are on this disk no longer.
+    pub fn lost(&mut self, node: NodeId, frames: Vec<(ListedFrame, Vec<u8>)>, key: &PublicKey) {
+        for (listed, frame) in frames {
+            self.gone.insert(listed.digest, (node, usage_of(&frame, key)));
+        }
+    }
+}
+
+/// Sound frames of one segment's bytes.
+pub fn frames_of(name: &str, bytes: &[u8]) -> Vec<(ListedFrame, Vec<u8>)> {
+    let mut alone = SimDisk::default();
+    alone.append(name, bytes).expect("a disk of its own works");
+    let listed = spool::list(&mut alone).expect("a disk of its own works");
+    let with_bytes = |l: ListedFrame| frame_of(&l, &mut alone).map(|bytes| (l, bytes));
+    listed.into_iter().filter_map(with_bytes).collect()
+}
+
+/// Sound frames of a whole disk.
+pub fn frames_on(disk: &SimDisk) -> Vec<(ListedFrame, Vec<u8>)> {
+    let names = disk.names("spool-");
+    names.iter().flat_map(|n| frames_of(n, disk.bytes(n))).collect()
+}
+
+/// What a genuine batch says was used.
+pub fn usage_of(frame: &[u8], key: &PublicKey) -> Usage {
+    let parsed = Frame::parse(frame).expect("agents write frames");
+    let verified = parsed.verify(key).expect("signed by its node");
+    let leaves = verified.open().expect("agents write genuine batches");
+    let mut usage = Usage::new();
+    for leaf in leaves {
+        let sums = usage.entry(canonical(&leaf.record.owner)).or_default();
+        for row in leaf.record.groups.iter().flat_map(|group| &group.rows) {
+            if let Some(at) = EXACT.iter().position(|meter| *meter == row.meter) {
+                sums[at] += row.to - row.from;
+            }
+        }
+    }
+    usage
+}
+
+/// The owner whose account a claim belongs to: rules come and go that give owners another name.
+pub fn canonical(owner: &Owner) -> Owner {
+    match owner.name().strip_prefix("alt-") {
+        Some(name) => Owner::claim(name).expect("a good name"),
+        None => owner.clone(),
+    }
+}
