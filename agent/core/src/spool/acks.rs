@@ -8,19 +8,10 @@ use tallyman_common::ids::{Seq, SpoolId};
 use super::{FrameKey, Place, Spool};
 
 impl Spool {
-    /// Durable at the aggregator: this frame, and all of its spool up to `upto` (I3).
-    pub fn ack(&mut self, spool: SpoolId, seq: Seq, upto: Seq) {
+    /// Durable at the aggregator: this frame, and no other. A number alone says nothing of our frame: a copy of this
+    /// folder may have sent another one under it (I3).
+    pub fn ack(&mut self, spool: SpoolId, seq: Seq) {
         if let Some(key) = self.key(spool, seq) {
-            self.unacked.remove(&key);
-            self.ack_upto(key.age, upto);
-        }
-    }
-
-    fn ack_upto(&mut self, age: u32, upto: Seq) {
-        let done = self
-            .unacked
-            .range(FrameKey { age, seq: 0 }..=FrameKey { age, seq: upto });
-        for key in done.copied().collect::<Vec<_>>() {
             self.unacked.remove(&key);
         }
     }
@@ -51,28 +42,43 @@ impl Spool {
         first.map_or(self.last_seq, |key| key.seq - 1)
     }
 
-    /// What the aggregator has of the open spool: all else that is still here is sent again. When it lacks what was
-    /// acknowledged it was set back, and then older spools are sent again too.
-    pub fn aggregator_has(&mut self, watermark: Seq, above: &[(Seq, Seq)]) {
+    /// What the aggregator has of the open spool. Only a watermark whose digest is our batch's tells of our batches
+    /// (`is_ours`); numbers above it may be a copy's, and take nothing off the list. When something lacks that was
+    /// acknowledged, the aggregator was set back: what is behind its watermark is sent again, and so is all that is
+    /// still here of older spools.
+    pub fn aggregator_has(&mut self, watermark: Seq, above: &[(Seq, Seq)], is_ours: bool) {
         let has = |seq: Seq| seq <= watermark || above.iter().any(|(from, to)| (*from..*to).contains(&seq));
         let newest = self.age();
-        let mut was_set_back = false;
-        for segment in self.segments.iter().rev() {
-            if segment.age != newest && !was_set_back {
-                break;
-            }
-            for place in &segment.places {
-                let key = FrameKey {
-                    age: segment.age,
-                    seq: place.seq,
-                };
-                if segment.age == newest && has(place.seq) {
-                    self.unacked.remove(&key);
-                } else {
-                    was_set_back |= self.unacked.insert(key);
-                }
-            }
+        let of_newest = self.segments.iter().filter(|s| s.age == newest);
+        let was_set_back = of_newest.flat_map(|s| &s.places).any(|place| {
+            let seq = place.seq;
+            !has(seq) && !self.unacked.contains(&FrameKey { age: newest, seq })
+        });
+        if is_ours {
+            self.unacked
+                .retain(|key| key.age != newest || key.seq > watermark);
         }
+        if !was_set_back {
+            return;
+        }
+        for segment in &self.segments {
+            let age = segment.age;
+            let places = segment.places.iter();
+            let again = places.filter(|p| age != newest || p.seq > watermark);
+            self.unacked.extend(again.map(|p| FrameKey { age, seq: p.seq }));
+        }
+    }
+
+    /// The aggregator has other batches under the numbers of the open spool: no acknowledgement of it can be believed
+    /// to be of our batches, so that all that is still here is sent again.
+    pub fn doubt_acks(&mut self) {
+        let newest = self.age();
+        let of_newest = self.segments.iter().filter(|s| s.age == newest);
+        let again = of_newest.flat_map(|s| &s.places).map(|p| FrameKey {
+            age: newest,
+            seq: p.seq,
+        });
+        self.unacked.extend(again);
     }
 
     /// Whether a spool was ever open here, as far as its frames are still here.

@@ -402,16 +402,18 @@ fn batches_are_sent_until_acknowledged_oldest_and_newest_in_turn() {
     let seqs: Vec<u64> = effects.send.iter().map(|out| out.seq).collect();
     assert_eq!(seqs, [20, 1, 19, 2, 18, 3, 17, 4]);
     let spool = effects.send[0].spool;
-    let ack = |seq, upto| {
+    let ack = |seq| {
         Event::Net(NetEvent::Ack(tallyman_common::message::Ack {
             spool,
             seq,
-            upto,
+            // A copy of this folder may have sent what is behind the others' numbers.
+            upto: 4,
             known: false,
         }))
     };
-    assert_eq!(world.step(ack(20, 0)).send.len(), 1);
-    assert_eq!(world.step(ack(1, 4)).send.len(), 4);
+    for seq in [20, 1, 2, 3, 4] {
+        assert_eq!(world.step(ack(seq)).send.len(), 1);
+    }
     let nack = tallyman_common::message::Nack {
         spool,
         seq: 19,
