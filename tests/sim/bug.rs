@@ -5,6 +5,8 @@ use tallyman_common::record::Record;
 use tallyman_common::sign::NodeKey;
 use tallyman_common::wire::{Frame, Header, seal};
 
+use super::world::run_planted;
+
 /// What is wrong in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
@@ -30,10 +32,14 @@ pub enum Bug {
     BootEachStart,
     /// Every second batch reports its usage twice as high.
     UsageDoubled,
+    /// A sync that failed is taken for one that worked.
+    FailedSyncIgnored,
+    /// A full disk makes room with the oldest segment, acknowledged or not.
+    OldestDropped,
 }
 
 /// All of them.
-pub const ALL: [Bug; 11] = [
+pub const ALL: [Bug; 13] = [
     Bug::AckBeforeCommit,
     Bug::SpoolByChance,
     Bug::RewriteOnResend,
@@ -45,7 +51,26 @@ pub const ALL: [Bug; 11] = [
     Bug::CommitSaysYes,
     Bug::BootEachStart,
     Bug::UsageDoubled,
+    Bug::FailedSyncIgnored,
+    Bug::OldestDropped,
 ];
+
+/// The first of the seeds below `seeds` that shows the bug, and how: the oracle's words, or those of an assertion of the
+/// shipped code, which then begin with `assertion`.
+pub fn caught(bug: Bug, seeds: u64) -> Option<(u64, String)> {
+    (0..seeds).find_map(|seed| {
+        let run = std::panic::catch_unwind(|| run_planted(seed, false, Some(bug)));
+        let broken = match run {
+            Ok(outcome) => outcome.broken,
+            Err(panic) => {
+                let words = panic.downcast_ref::<String>().cloned();
+                let words = words.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                Some(format!("assertion: {}", words.unwrap_or_else(String::new)))
+            }
+        };
+        broken.map(|words| (seed, words))
+    })
+}
 
 /// What leaves a node whose sender has the bug. `again`: it was sent before; `fresh`: a spool by chance.
 pub fn leaving(bug: Option<Bug>, key: &NodeKey, frame: Vec<u8>, again: bool, fresh: [u8; 16]) -> Vec<u8> {

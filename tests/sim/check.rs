@@ -54,10 +54,10 @@ pub fn removed(world: &mut World) -> Result<(), String> {
 pub fn all(world: &mut World) -> Result<(), String> {
     let now = WallMs(world.now_ms);
     world.hub.commit(now, true);
-    delivered(world)?;
     let stored = stored(world)?;
     let counted = counted_once(world, &stored)?;
     acknowledged_is_durable(world, &counted)?;
+    delivered(world)?;
     nothing_left_behind(world, &stored)?;
     windows_do_not_overlap(&counted)?;
     conserve::all(world, &stored)?;
@@ -75,8 +75,8 @@ fn delivered(world: &World) -> Result<(), String> {
     for (number, node) in world.nodes.iter().enumerate() {
         let status = node.agent.as_ref().ok_or("an agent did not come back")?.status();
         let may_be_held = world.twisted.contains(&node.id);
-        let waits = status.unacked - status.held_batches;
-        if waits > 1 || status.held_batches > 0 && !may_be_held {
+        let waits = i128::from(status.unacked) - i128::from(status.held_batches);
+        if !(0..=1).contains(&waits) || status.held_batches > 0 && !may_be_held {
             return Err(format!(
                 "node {number}: {waits} batches not delivered: {status:?}"
             ));

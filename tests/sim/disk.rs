@@ -70,6 +70,8 @@ pub struct SimDisk {
     pub fail_in: Option<u64>,
     /// Planted: a sync does nothing and says yes.
     pub sync_lies: bool,
+    /// Planted: a sync that failed says yes.
+    pub failure_hidden: bool,
     dead: bool,
     /// Files taken away since the last look, with the bytes of them that were durable.
     pub removed: Vec<(String, Vec<u8>)>,
@@ -119,6 +121,20 @@ impl SimDisk {
     /// The bytes of a file as the process sees them.
     pub fn bytes(&self, name: &str) -> &[u8] {
         self.files.get(name).map_or(&[], |file| &file.live)
+    }
+
+    /// Takes everything away, as an installation does.
+    pub fn wipe(&mut self) {
+        self.files.clear();
+        self.full = false;
+    }
+
+    /// Takes the oldest segment away, whatever is in it.
+    pub fn drop_oldest(&mut self) {
+        if let Some(name) = self.names("spool-").first() {
+            let file = self.files.remove(name).expect("it is there");
+            self.removed.push((name.clone(), file.live));
+        }
     }
 
     /// One bit of the medium turns over.
@@ -208,6 +224,10 @@ impl Disk for SimDisk {
                 _ => 0,
             };
             file.dropped = (from < len).then_some((from, len));
+            if self.failure_hidden {
+                file.durable = Some(Durable::Prefix(len));
+                return Ok(());
+            }
             return Err(DiskError::Failed("EIO".into()));
         }
         if !self.sync_lies {

@@ -4,6 +4,7 @@
 use tallyman_common::time::HOUR_MS;
 use tallyman_common::wire::Frame;
 
+use super::bug::Bug;
 use super::store::NextCommit;
 use super::world::{Message, What, World};
 
@@ -57,9 +58,12 @@ impl World {
             6 => {
                 self.hit("disk full or free");
                 self.nodes[node].disk.full = !self.nodes[node].disk.full;
+                if self.bug == Some(Bug::OldestDropped) {
+                    self.nodes[node].disk.drop_oldest();
+                }
             }
             7 => {
-                self.hit("sync fails");
+                self.hit("sync fails, the next one says yes");
                 self.nodes[node].disk.fail_next_sync = true;
             }
             8 => self.fault_reboot(node),

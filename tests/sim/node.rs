@@ -390,9 +390,7 @@ impl Node {
         self.former.push(self.id);
         self.key_seed = key_seed;
         self.id = NodeId::of_key(&NodeKey::from_seed(&key_seed).public().to_bytes());
-        let sync_lies = self.disk.sync_lies;
-        self.disk = SimDisk::default();
-        self.disk.sync_lies = sync_lies;
+        self.disk.wipe();
         self.metering = false;
     }
 

@@ -13,12 +13,19 @@ use super::bug::{self, Bug};
 use super::hub::Asker;
 use super::world::{AskerKey, Message, What, World};
 
+/// Batches that all nodes send in a run at most, resends included: ten times what a run with restores takes.
+const SENDS_MAX: u64 = 30_000;
+
 impl World {
     /// Does what the agent wants; notices when its process was killed on the way.
     pub(super) fn obey(&mut self, node: usize, effects: Effects) {
         for outgoing in effects.send {
             if let Some(session) = self.sessions[node] {
                 self.note(format!("n{node} sends {} of {}", outgoing.seq, outgoing.spool));
+                self.sends += 1;
+                if self.sends > SENDS_MAX {
+                    self.fault = Some(format!("I11: {SENDS_MAX} batches were sent, and no end"));
+                }
                 let again = !self.sent.insert((node, outgoing.spool, outgoing.seq));
                 let fresh = if self.bug.is_some() {
                     self.rng.id()

@@ -7,7 +7,7 @@ use tallyman_agent_core::event::NetEvent;
 use tallyman_aggregator_core::registry::Command;
 use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
 use tallyman_common::message::{Hello, Welcome};
-use tallyman_common::time::{HOUR_MS, WallMs};
+use tallyman_common::time::{HOUR_MS, MINUTE_MS, WallMs};
 
 use super::bug::Bug;
 use super::check;
@@ -96,6 +96,7 @@ pub struct World {
     pub(super) to_enter: Vec<Command>,
     pub(super) drawn_keys: u8,
     pub(super) last_sent: Vec<Option<(SpoolId, Seq, Vec<u8>)>>,
+    pub(super) sends: u64,
     pub(super) sent: BTreeSet<(usize, SpoolId, Seq)>,
     pub(super) bug: Option<Bug>,
     pub(super) fault: Option<String>,
@@ -154,6 +155,7 @@ impl World {
             to_enter: Vec::new(),
             drawn_keys: 0,
             last_sent: vec![None; HOSTS],
+            sends: 0,
             sent: BTreeSet::new(),
             bug: None,
             fault: None,
@@ -190,6 +192,7 @@ impl World {
         for node in &mut self.nodes {
             node.bug = bug;
             node.disk.sync_lies = bug == Some(Bug::SyncSaysYes);
+            node.disk.failure_hidden = bug == Some(Bug::FailedSyncIgnored);
         }
     }
 
@@ -238,7 +241,9 @@ impl World {
                 self.nodes[node].truth.ended(&workload, self.now_ms);
             }
         }
-        check::all(self)
+        check::all(self)?;
+        *self.hits.entry("batches sent").or_insert(0) += self.sends;
+        Ok(())
     }
 
     fn next(&mut self) -> Result<(), String> {
@@ -283,6 +288,9 @@ impl World {
                 closed.first_seq, closed.last_seq, closed.spool
             ));
             self.hit("window closed");
+            if closed.window.length_ms() > 2 * MINUTE_MS {
+                self.hit("longer window");
+            }
         }
         self.obey(node, effects);
         if let Some(agent) = self.nodes[node].agent.as_ref() {

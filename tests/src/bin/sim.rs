@@ -1,5 +1,5 @@
 //! Runs the simulation: `--seeds N [--seed-start S]` runs many on all processors and sums up, `--seed S` replays one
-//! with its trace.
+//! with its trace, `--planted` shows which seed catches which planted bug.
 
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
@@ -16,14 +16,39 @@ fn main() -> ExitCode {
         let at = arguments.iter().position(|a| a == name)?;
         arguments.get(at + 1)?.parse::<u64>().ok()
     };
+    if arguments.iter().any(|a| a == "--planted") {
+        return planted();
+    }
     match (number("--seed"), number("--seeds")) {
         (Some(seed), _) => replay(seed),
         (None, Some(seeds)) => many(number("--seed-start").unwrap_or(0), seeds),
         (None, None) => {
-            eprintln!("usage: sim --seeds N [--seed-start S] | --seed S");
+            eprintln!("usage: sim --seeds N [--seed-start S] | --seed S | --planted");
             ExitCode::from(2)
         }
     }
+}
+
+/// Which seed shows which planted bug, and how.
+fn planted() -> ExitCode {
+    let mut missed = 0;
+    for bug in sim::bug::ALL {
+        let began = Instant::now();
+        match sim::bug::caught(bug, 50) {
+            Some((seed, words)) => {
+                let words: String = words.chars().take(160).collect();
+                println!(
+                    "{bug:?}: seed {seed}, {} ms: {words}",
+                    began.elapsed().as_millis()
+                );
+            }
+            None => {
+                println!("{bug:?}: not caught");
+                missed += 1;
+            }
+        }
+    }
+    ExitCode::from(u8::from(missed > 0))
 }
 
 fn replay(seed: u64) -> ExitCode {
