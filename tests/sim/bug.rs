@@ -34,12 +34,14 @@ pub enum Bug {
     UsageDoubled,
     /// A sync that failed is taken for one that worked.
     FailedSyncIgnored,
+    /// The store forgets which holes were judged.
+    StoreForgetsJudgements,
     /// A full disk makes room with the oldest segment, acknowledged or not.
     OldestDropped,
 }
 
 /// All of them.
-pub const ALL: [Bug; 13] = [
+pub const ALL: [Bug; 14] = [
     Bug::AckBeforeCommit,
     Bug::SpoolByChance,
     Bug::RewriteOnResend,
@@ -52,6 +54,7 @@ pub const ALL: [Bug; 13] = [
     Bug::BootEachStart,
     Bug::UsageDoubled,
     Bug::FailedSyncIgnored,
+    Bug::StoreForgetsJudgements,
     Bug::OldestDropped,
 ];
 

@@ -53,6 +53,10 @@ pub fn removed(world: &mut World) -> Result<(), String> {
 /// Everything, after a run has healed.
 pub fn all(world: &mut World) -> Result<(), String> {
     let now = WallMs(world.now_ms);
+    world.close_due(0);
+    if let Some(broken) = world.fault.take() {
+        return Err(broken);
+    }
     world.hub.commit(now, true);
     let stored = stored(world)?;
     let counted = counted_once(world, &stored)?;

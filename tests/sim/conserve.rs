@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 
 use tallyman_aggregator_core::log::{Entry, position_key};
 use tallyman_aggregator_core::ports::{Read, Table};
-use tallyman_aggregator_core::rollup::cell::{FLAG_SPREAD, NodeHour, OwnerHour};
+use tallyman_aggregator_core::rollup::cell::{
+    FLAG_SPREAD, KIND_MAXIMUM, KIND_WITHDRAWN, NodeHour, OwnerHour,
+};
 use tallyman_aggregator_core::rollup::part::owner_of_key;
 use tallyman_common::ids::{Digest, NodeId, Owner};
 use tallyman_common::meter::Meter;
@@ -34,6 +36,7 @@ struct Billed {
     sums: BTreeMap<Meter, u128>,
     has_hole: bool,
     is_spread: bool,
+    is_late: bool,
 }
 
 /// Compares every owner's every meter.
@@ -43,6 +46,9 @@ pub(super) fn all(world: &mut World, stored: &[Stored]) -> Result<(), String> {
     let due = due(world, stored, &holes)?;
     if billed.values().any(|b| b.is_spread) {
         world.hit("usage spread over hours");
+    }
+    if billed.values().any(|b| b.is_late) {
+        world.hit("usage late");
     }
     let stranger = billed
         .iter()
@@ -203,14 +209,21 @@ fn minutes(world: &World) -> Result<BTreeMap<NodeId, BTreeSet<u64>>, String> {
 fn billed(world: &World) -> Result<BTreeMap<Owner, Billed>, String> {
     let mut billed: BTreeMap<Owner, Billed> = BTreeMap::new();
     let visit = &mut |key: &[u8], value: &[u8]| {
-        let (_, owner) = owner_of_key(key).expect("the store holds what was put");
+        let (part, owner) = owner_of_key(key).expect("the store holds what was put");
         let hour = OwnerHour::decode(value).expect("the store holds what was put");
         let entry = billed.entry(canonical(&owner)).or_default();
-        for (_, cell) in hour.cells().filter(|(_, c)| c.kind == 0) {
-            *entry.sums.entry(cell.meter).or_default() += cell.value;
+        for (_, cell) in hour.cells().filter(|(_, c)| c.kind != KIND_MAXIMUM) {
+            let sum = entry.sums.entry(cell.meter).or_default();
+            // Parts come in order, so that what is taken back was added before.
+            let new = match cell.kind {
+                KIND_WITHDRAWN => sum.checked_sub(cell.value),
+                _ => sum.checked_add(cell.value),
+            };
+            *sum = new.expect("no more is taken back than was inferred");
             entry.has_hole |= cell.causes != 0;
             entry.is_spread |= cell.flags & FLAG_SPREAD != 0;
         }
+        entry.is_late |= part.late.is_some();
         entry.has_hole |= !hour.holes.is_empty();
         entry.hole_nodes.extend(hour.holes.iter().map(|h| h.node));
         ControlFlow::Continue(())

@@ -156,6 +156,8 @@ impl World {
         self.hub.store.inner = backup.store;
         self.ledger.set_back();
         self.to_enter.extend(self.decisions.drain(backup.decisions..));
+        // What was final since the copy is not known any more.
+        self.final_bills.clear();
         self.hub.start(self.wall());
         let (made, position) = (backup.made, backup.position);
         self.decide(Command::NoteRestore { made, position });

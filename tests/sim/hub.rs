@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Event, Ticket, initialise};
+use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ingest::{Refusal, check};
 use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::registry::{Command, Registry, TenantTerms};
+use tallyman_aggregator_core::seal::{Draft, next};
 use tallyman_common::ids::{Digest, NodeId, StoreId};
 use tallyman_common::message::Hello;
 use tallyman_common::sign::NodeKey;
@@ -118,6 +120,44 @@ impl Hub {
             .into_inner();
         let mut answers = answers.into_iter().map(|(_, answer)| answer);
         answers.next().expect("a decision is answered")
+    }
+
+    /// Decides the next of what is due to be closed; what was drafted, once it is durable. `None` when nothing is due,
+    /// when something has come since, or when the process died of the commit.
+    pub fn decide_next(&mut self, now: WallMs, grace_ms: u64) -> Option<Draft> {
+        // Drafts are made from what is written.
+        self.commit(now, true)?;
+        let process = self.process.as_mut()?;
+        let books = Books {
+            store: &self.store,
+            registry: process.registry(),
+            marks: process.marks(),
+            position: process.position(),
+            now,
+        };
+        let draft = next(books, grace_ms).expect("the simulated store reads")?;
+        let event = match draft.clone() {
+            Draft::Hole(hole) => Event::Judge(u64::MAX, hole),
+            Draft::Hour(command) => Event::Command {
+                ticket: u64::MAX,
+                actor: "clock".to_owned(),
+                source: "sim".to_owned(),
+                command,
+            },
+        };
+        process
+            .step(now, event, &self.store)
+            .expect("the simulated store reads");
+        match process.commit(now, true, &mut self.store) {
+            Ok(done) => {
+                let is_applied = matches!(done.get()[..], [(_, Answer::Applied(_))]);
+                is_applied.then_some(draft)
+            }
+            Err(_) => {
+                self.kill();
+                None
+            }
+        }
     }
 
     /// A greeting came.

@@ -8,6 +8,8 @@
 pub mod bug;
 /// The invariants.
 pub mod check;
+/// Holes judged, hours sealed, final bills asked for again.
+pub mod closing;
 /// I1: what was used against what is billed.
 pub mod conserve;
 /// What seldom goes wrong.
@@ -49,7 +51,10 @@ pub const REQUIRED: &[&str] = &[
     "flipped bit",
     "forged batch",
     "hold",
+    "final month adjusted",
+    "final month stands",
     "host reboot",
+    "hour sealed",
     "input or output error",
     "kill at a disk operation",
     "late batch of a dead link",
@@ -73,6 +78,8 @@ pub const REQUIRED: &[&str] = &[
     "restore settled",
     "segment dropped",
     "sync fails, the next one says yes",
+    "usage inferred",
+    "usage late",
     "usage spread over hours",
     "window closed",
     "workload ended",

@@ -1,7 +1,7 @@
 //! The aggregator's store in the simulation: a commit can fail, and then it may or may not have happened.
 
 use tallyman_aggregator_core::memory::MemoryStore;
-use tallyman_aggregator_core::ports::{Changes, Read, Store, StoreError, Table, Visit};
+use tallyman_aggregator_core::ports::{Change, Changes, Read, Store, StoreError, Table, Visit};
 
 use super::bug::Bug;
 
@@ -27,6 +27,28 @@ pub struct SimStore {
     pub bug: Option<Bug>,
 }
 
+impl SimStore {
+    /// What of a commit is written: all, unless the store forgets.
+    fn kept_of(&self, changes: &Changes) -> Changes {
+        let forgets = |change: &Change| match self.bug {
+            Some(Bug::StoreForgetsMarks) => change.table == Table::Marks,
+            Some(Bug::StoreForgetsJudgements) => {
+                let text = change.value.as_deref().map(String::from_utf8_lossy);
+                change.table == Table::Decisions && text.is_some_and(|t| t.contains("judge_hole"))
+            }
+            _ => false,
+        };
+        let mut kept = Changes::default();
+        for change in changes.iter().filter(|c| !forgets(c)) {
+            match &change.value {
+                Some(value) => kept.put(change.table, change.key.clone(), value.clone()),
+                None => kept.delete(change.table, change.key.clone()),
+            }
+        }
+        kept
+    }
+}
+
 impl Read for SimStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.get(table, key)
@@ -41,17 +63,7 @@ impl Store for SimStore {
     fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
         let next = std::mem::replace(&mut self.next, NextCommit::Works);
         if next != NextCommit::FailsEmpty {
-            if self.bug == Some(Bug::StoreForgetsMarks) {
-                let mut rest = Changes::default();
-                for change in changes.iter().filter(|c| c.table != Table::Marks) {
-                    if let Some(value) = &change.value {
-                        rest.put(change.table, change.key.clone(), value.clone());
-                    }
-                }
-                self.inner.commit(&rest)?;
-            } else {
-                self.inner.commit(changes)?;
-            }
+            self.inner.commit(&self.kept_of(changes))?;
         }
         if next == NextCommit::Works || self.bug == Some(Bug::CommitSaysYes) {
             return Ok(());

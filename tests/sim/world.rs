@@ -43,6 +43,7 @@ pub(super) enum What {
     LinkUp { node: usize },
     Fault,
     Settle,
+    Close,
 }
 
 pub(super) type AskerKey = (usize, u64);
@@ -100,6 +101,8 @@ pub struct World {
     pub(super) sent: BTreeSet<(usize, SpoolId, Seq)>,
     pub(super) bug: Option<Bug>,
     pub(super) fault: Option<String>,
+    /// What each tenant's final bill said first.
+    pub(super) final_bills: BTreeMap<&'static str, String>,
     hits: BTreeMap<&'static str, u64>,
     trace: Digest,
     tail: VecDeque<String>,
@@ -159,6 +162,7 @@ impl World {
             sent: BTreeSet::new(),
             bug: None,
             fault: None,
+            final_bills: BTreeMap::new(),
             hits: BTreeMap::new(),
             trace: Digest::default(),
             tail: VecDeque::new(),
@@ -166,6 +170,7 @@ impl World {
         };
         (0..HOSTS).for_each(|node| world.go_live(node));
         world.plan(30_000, What::Fault);
+        world.plan(HOUR_MS, What::Close);
         world
     }
 
@@ -274,6 +279,7 @@ impl World {
             What::LinkUp { node } => self.link_up[node] = true,
             What::Fault => self.fault(),
             What::Settle => self.settle(),
+            What::Close => self.close(),
         }
     }
 
