@@ -13,12 +13,11 @@ use crate::spool::{FrameKey, ReadBack};
 impl Agent {
     pub(super) fn hear(&mut self, event: NetEvent, effects: &mut Effects, disk: &mut dyn Disk) {
         match event {
-            NetEvent::Connected { welcome, fresh } => match self.is_ours(&welcome, disk) {
-                Err(reason) => effects.disconnect = Some(self.leave_spool(&reason, fresh, disk)),
-                Ok(is_ours) => {
+            NetEvent::Connected { welcome, fresh } => match self.contradiction(&welcome, disk) {
+                Some(reason) => effects.disconnect = Some(self.leave_spool(&reason, fresh, disk)),
+                None => {
                     self.ship.connected();
-                    self.spool
-                        .aggregator_has(welcome.watermark, &welcome.above, is_ours);
+                    self.spool.aggregator_has(welcome.watermark, &welcome.above);
                 }
             },
             NetEvent::Disconnected => self.ship.disconnected(),
@@ -33,27 +32,18 @@ impl Agent {
         }
     }
 
-    /// Whether the batch at the aggregator's watermark is ours, and with it all before it; false when that can't be told.
-    ///
-    /// # Errors
-    /// What of the answer can't be true of this spool: then it is a copy's, or was set back.
-    fn is_ours(&mut self, welcome: &Welcome, disk: &mut dyn Disk) -> Result<bool, String> {
+    /// What of the aggregator's answer can't be true of this spool: then it is a copy's, or was set back.
+    fn contradiction(&mut self, welcome: &Welcome, disk: &mut dyn Disk) -> Option<String> {
         let (watermark, last) = (welcome.watermark, self.spool.last_seq());
         if watermark > last {
-            return Err(format!(
+            return Some(format!(
                 "the aggregator has batch {watermark}, this folder ends at {last}"
             ));
         }
-        let key = self.spool.key(self.spool.current(), watermark);
-        let Some(digest) = key.and_then(|key| self.spool.digest(key, disk)) else {
-            return Ok(false);
-        };
-        if watermark > 0 && digest != welcome.watermark_digest {
-            return Err(format!(
-                "the aggregator has another batch {watermark} than this folder"
-            ));
-        }
-        Ok(true)
+        let key = self.spool.key(self.spool.current(), watermark)?;
+        let digest = self.spool.digest(key, disk)?;
+        (watermark > 0 && digest != welcome.watermark_digest)
+            .then(|| format!("the aggregator has another batch {watermark} than this folder"))
     }
 
     /// Goes on in a new spool in which all series start at 0.

@@ -42,11 +42,11 @@ impl Spool {
         first.map_or(self.last_seq, |key| key.seq - 1)
     }
 
-    /// What the aggregator has of the open spool. Only a watermark whose digest is our batch's tells of our batches
-    /// (`is_ours`); numbers above it may be a copy's, and take nothing off the list. When something lacks that was
+    /// What the aggregator has of the open spool. It tells numbers, and behind any of them may be a copy's batch: they
+    /// take nothing off the list, so that what lost its answer is sent again. When something lacks that was
     /// acknowledged, the aggregator was set back: what is behind its watermark is sent again, and so is all that is
     /// still here of older spools.
-    pub fn aggregator_has(&mut self, watermark: Seq, above: &[(Seq, Seq)], is_ours: bool) {
+    pub fn aggregator_has(&mut self, watermark: Seq, above: &[(Seq, Seq)]) {
         let has = |seq: Seq| seq <= watermark || above.iter().any(|(from, to)| (*from..*to).contains(&seq));
         let newest = self.age();
         let of_newest = self.segments.iter().filter(|s| s.age == newest);
@@ -54,10 +54,6 @@ impl Spool {
             let seq = place.seq;
             !has(seq) && !self.unacked.contains(&FrameKey { age: newest, seq })
         });
-        if is_ours {
-            self.unacked
-                .retain(|key| key.age != newest || key.seq > watermark);
-        }
         if !was_set_back {
             return;
         }

@@ -178,6 +178,19 @@ impl World {
         effects
     }
 
+    /// Acknowledges all that was sent, and what is sent then.
+    pub fn answer_all(&mut self) {
+        while let Some(Outgoing { spool, seq, .. }) = self.sent.pop() {
+            let (upto, known) = (0, false);
+            self.step(Event::Net(NetEvent::Ack(tallyman_common::message::Ack {
+                spool,
+                seq,
+                upto,
+                known,
+            })));
+        }
+    }
+
     pub fn add(&mut self, cgroup: Cgroup) -> usize {
         self.cgroups.push(cgroup);
         let at = self.cgroups.len() - 1;
