@@ -14,7 +14,7 @@ use super::hub::Asker;
 use super::world::{AskerKey, Message, What, World};
 
 /// Batches that all nodes send in a run at most, resends included: ten times what a run with restores takes.
-const SENDS_MAX: u64 = 30_000;
+const SENDS_MAX: u64 = 60_000;
 
 impl World {
     /// Does what the agent wants; notices when its process was killed on the way.
@@ -199,7 +199,7 @@ impl World {
 
     fn answer(&mut self, asker: Asker, answer: Answer) {
         let Asker { node, session } = asker;
-        if self.sessions[node] != Some(session) || self.rng.chance(3) && !self.healing {
+        if self.sessions[node] != Some(session) || self.rng.chance(1) && !self.healing {
             // QUIC loses nothing on a living connection: an answer is lost with its connection.
             self.hit("lost answer");
             if self.sessions[node] == Some(session) {
