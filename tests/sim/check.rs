@@ -16,10 +16,13 @@ use super::conserve;
 use super::ledger::{BatchKey, frames_of, frames_on};
 use super::world::World;
 
-/// I4: what was durable in a spool and was dropped was acknowledged. What an append left that failed was not durable;
+/// I3 at the node, and I4: what was durable in a spool and was dropped was acknowledged. What an append left that failed was not durable;
 /// what a later segment has under the same number is not gone.
 pub fn removed(world: &mut World) -> Result<(), String> {
     for node in 0..world.nodes.len() {
+        if let Some(broken) = world.nodes[node].broken.take() {
+            return Err(format!("node {node}: {broken}"));
+        }
         for (name, bytes) in std::mem::take(&mut world.nodes[node].disk.removed) {
             if !name.starts_with("spool-") {
                 continue;

@@ -64,8 +64,8 @@ pub struct SimDisk {
     kill_in: Option<u64>,
     /// Appends fail for want of room.
     pub full: bool,
-    /// The next sync fails; those behind it say yes.
-    pub fail_next_sync: bool,
+    /// Syncs that still work before one fails; those behind it say yes.
+    pub fail_sync_in: Option<u64>,
     /// Operations until one fails.
     pub fail_in: Option<u64>,
     /// Planted: a sync does nothing and says yes.
@@ -92,7 +92,7 @@ impl SimDisk {
 
     /// After a kill the page cache survives; a power cut leaves what was durable and any part of the rest.
     pub fn come_back(&mut self, power_cut: bool, rng: &mut Rng) {
-        (self.dead, self.kill_in, self.fail_next_sync) = (false, None, false);
+        (self.dead, self.kill_in, self.fail_sync_in) = (false, None, None);
         self.fail_in = None;
         if power_cut {
             for (name, file) in std::mem::take(&mut self.files) {
@@ -218,7 +218,9 @@ impl Disk for SimDisk {
         self.file(name)?;
         let file = self.files.get_mut(name).expect("it is there");
         let len = file.live.len();
-        if std::mem::take(&mut self.fail_next_sync) {
+        let failing = self.fail_sync_in.take();
+        self.fail_sync_in = failing.and_then(|left| left.checked_sub(1));
+        if failing == Some(0) {
             let from = match file.durable {
                 Some(Durable::Prefix(len)) => len,
                 _ => 0,

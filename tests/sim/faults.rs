@@ -64,7 +64,8 @@ impl World {
             }
             7 => {
                 self.hit("sync fails, the next one says yes");
-                self.nodes[node].disk.fail_next_sync = true;
+                // A window is closed by the sync of a checkpoint and then by that of its frames.
+                self.nodes[node].disk.fail_sync_in = Some(self.rng.below(2));
             }
             8 => self.fault_reboot(node),
             _ => self.more_faults(kind, node),

@@ -1,6 +1,6 @@
 //! One host: its kernel, its disk, its clocks and the shipped agent, started again after every crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tallyman_agent_core::event::{AgentConfig, Description, Hardware, NetEvent, NetworkSeen, Trees};
 use tallyman_agent_core::mapping::{Rule, When};
@@ -9,7 +9,7 @@ use tallyman_agent_core::{
     Agent, Effects, Event, FileKind, Fresh, Identity, Mapping, Now, OpenError, ReadFault, Slot, SourceKind,
     Sweep, Tree, WorkloadSeen,
 };
-use tallyman_common::ids::{BootId, NodeId, Nonce, Owner, SpoolId};
+use tallyman_common::ids::{BootId, NodeId, Nonce, Owner, Seq, SpoolId};
 use tallyman_common::message::{Hello, Welcome};
 use tallyman_common::record::Inventory;
 use tallyman_common::sign::NodeKey;
@@ -17,6 +17,7 @@ use tallyman_common::time::{MINUTE_MS, WallMs};
 
 use super::bug::Bug;
 use super::disk::SimDisk;
+use super::ledger::frames_on;
 use super::rng::Rng;
 use super::truth::{Truth, Workload};
 
@@ -79,6 +80,10 @@ pub struct Node {
     pub wall_offset_ms: i64,
     /// Drift of the wall clock, parts in a million.
     pub drift_ppm: i64,
+    /// Batches of windows that the agent said it had closed.
+    said_durable: BTreeSet<(SpoolId, Seq)>,
+    /// What of that was not true.
+    pub broken: Option<String>,
     /// What is wrong in this run.
     pub bug: Option<Bug>,
     /// How late each sweep comes, milliseconds.
@@ -113,6 +118,8 @@ impl Node {
             wall_offset_ms: 0,
             drift_ppm: i64::try_from(rng.below(101)).expect("small") - 50,
             bug: None,
+            said_durable: BTreeSet::new(),
+            broken: None,
             skipped_ms: 0,
             is_healed: false,
             began_ms: now_ms,
@@ -323,7 +330,9 @@ impl Node {
     }
 
     fn note_closed(&mut self, effects: &Effects) {
-        if effects.closed.is_some() {
+        if let Some(closed) = &effects.closed {
+            let batches = closed.first_seq..=closed.last_seq;
+            self.said_durable.extend(batches.map(|seq| (closed.spool, seq)));
             self.metering = true;
             self.workloads.values_mut().for_each(|w| w.recorded = w.sampled);
             self.ended.clear();
@@ -361,10 +370,27 @@ impl Node {
         }
     }
 
+    /// Sound frames of windows that the agent said it had closed.
+    fn durable_frames(&self) -> BTreeSet<(SpoolId, Seq)> {
+        let there = frames_on(&self.disk)
+            .into_iter()
+            .map(|(frame, _)| (frame.spool, frame.seq));
+        there.filter(|key| self.said_durable.contains(key)).collect()
+    }
+
     /// The agent's process is gone.
     pub fn killed(&mut self, power_cut: bool, rng: &mut Rng) {
         self.agent = None;
+        let before = if power_cut {
+            self.durable_frames()
+        } else {
+            BTreeSet::new()
+        };
         self.disk.come_back(power_cut, rng);
+        if let Some((_, seq)) = before.difference(&self.durable_frames()).next() {
+            let text = format!("I3: batch {seq} was said to be durable, and a power cut took it");
+            self.broken.get_or_insert(text);
+        }
         for workload in std::mem::take(&mut self.ended) {
             self.truth.at_risk(&workload);
         }
