@@ -18,7 +18,7 @@ use crate::config::Config;
 pub enum HoleOrder {
     /// Show the judged holes; what is missing but not judged yet stands in `node list --json`.
     List,
-    /// These batches are lost for good: their node need not send them any more. They still count if they come.
+    /// These batches are lost for good: their node's watermark passes them. They still count if they come.
     GiveUp {
         /// The node.
         node: NodeId,

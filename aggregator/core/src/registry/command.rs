@@ -139,7 +139,7 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// Batches that did not come and never will: the agent need not send them, and its watermark passes them.
+    /// Batches that did not come and never will: the node's watermark passes them.
     GiveUpBatches {
         /// Whose.
         node: NodeId,
