@@ -4,9 +4,9 @@
 // In reading order: what a request meets first, then what carries it, then the program.
 /// Orders to a running or a stopped aggregator.
 pub mod cli;
-/// The settings' file.
 /// Closing hours.
 pub mod closer;
+/// The settings' file.
 pub mod config;
 /// What everything outside the writer holds of it.
 pub mod handle;
@@ -22,6 +22,8 @@ pub mod live;
 pub mod metrics;
 /// The daily comparison of the day before.
 pub mod reconciler;
+/// What reaches the writer.
+mod requests;
 /// Whether the store's disk has room.
 pub mod room;
 /// Start, service and orderly stop.
