@@ -35,7 +35,7 @@ pub const ADDRESS_CONNECTIONS_MAX: usize = 4_096;
 /// reached: a packet's address can be forged, the answer to a retry can't.
 pub const HANDSHAKES_RETRY: usize = 128;
 /// The same from one address, so that forged packets can't use up a host's own places.
-pub const ADDRESS_HANDSHAKES_RETRY: usize = 16;
+pub const ADDRESS_HANDSHAKES_RETRY: usize = 64;
 /// Connections whose other side has not shown yet who it is, at most: each may take a handshake's work, and 64 KiB.
 pub const STRANGERS_MAX: usize = 1_024;
 /// The same from one address: a quarter, so that it takes several hostile ones to keep a new host waiting.
