@@ -210,9 +210,7 @@ impl World {
         self.twisted.insert(id);
         self.go_down(node);
         let mut frames = frames_on(&self.nodes[node].disk);
-        self.nodes[node].disk = disk;
-        let power_cut = true;
-        self.nodes[node].disk.come_back(power_cut, &mut self.rng);
+        self.nodes[node].set_back(disk, &mut self.rng);
         let here = frames_on(&self.nodes[node].disk);
         frames.retain(|(frame, _)| !here.iter().any(|(h, _)| h.digest == frame.digest));
         self.lost(node, frames);

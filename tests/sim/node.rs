@@ -420,6 +420,14 @@ impl Node {
         self.metering = false;
     }
 
+    /// The host that went down comes up with an older image of its disk: what is not on it is no longer its word.
+    pub fn set_back(&mut self, disk: SimDisk, rng: &mut Rng) {
+        self.disk = disk;
+        let power_cut = true;
+        self.disk.come_back(power_cut, rng);
+        self.said_durable = self.durable_frames();
+    }
+
     /// A copy of a host's disk in another machine, which boots.
     pub fn cloned(original: &Self, world_ms: u64, rng: &mut Rng) -> Self {
         let mut clone = Self::new(0, world_ms, rng);
