@@ -4,6 +4,8 @@
 //! code runs in the shell, in tests and in the simulation.
 
 // In reading order: the path first, then what holds it together.
+/// What is owed and why: documents and the ledger.
+pub mod accounts;
 /// The composer.
 pub mod aggregator;
 /// Answers to questions, as plain data.

@@ -43,10 +43,14 @@ const AGGREGATOR: Stages = &[
         ],
     ),
     (
+        "accounts",
+        &["bills", "rating", "registry", "log", "ports", "limits"],
+    ),
+    (
         "api",
         &[
-            "bills", "seal", "headers", "restart", "rating", "rollup", "registry", "ingest", "log", "ports",
-            "limits",
+            "accounts", "bills", "seal", "headers", "restart", "rating", "rollup", "registry", "ingest",
+            "log", "ports", "limits",
         ],
     ),
     // Beside the path.
