@@ -57,6 +57,9 @@ pub struct Welcome {
     pub above: Vec<(Seq, Seq)>,
     /// The aggregator's clock.
     pub wall: WallMs,
+    /// When the data folder was last restored from a backup; 0 for never. Acknowledgements of before may be of batches
+    /// that it lacks now.
+    pub restored: WallMs,
 }
 
 /// Durable: the agent may drop the batch in time (I3, I4).

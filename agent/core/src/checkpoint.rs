@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bincode::{Decode, Encode};
 use tallyman_common::codec;
 use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
+use tallyman_common::time::WallMs;
 
 use crate::ports::{Disk, DiskError, Durable};
 use crate::spool::{OpenedSpool, Spool, crc32c};
@@ -34,6 +35,8 @@ pub struct Named {
     /// Digest of the newest frame of all; in a new spool the old one's; zeros when there is none.
     pub digest: Digest,
     acked: Vec<(SpoolId, Vec<(Seq, Seq)>)>,
+    /// The aggregator's newest restore when it gave the acknowledgements; 0 for none.
+    pub acked_since: WallMs,
 }
 
 /// A checkpoint.
@@ -119,6 +122,7 @@ impl Named {
             seq,
             digest,
             acked: acked.acked_ranges().into_iter().collect(),
+            acked_since: acked.acked_since(),
         }
     }
 

@@ -75,6 +75,7 @@ fn welcome() {
         watermark_digest: sample::PREV,
         above: vec![(205, 210), (220, 221)],
         wall: sample::at(2),
+        restored: sample::at(1),
     });
     let body = Layout::new()
         .raw("store", &sample::STORE.0)
@@ -86,7 +87,8 @@ fn welcome() {
         .u64("above0.to", 210)
         .u64("above1.from", 220)
         .u64("above1.to", 221)
-        .u64("wall (ms)", sample::at(2).0);
+        .u64("wall (ms)", sample::at(2).0)
+        .u64("restored (ms)", sample::at(1).0);
     check(
         "message-welcome-v1.hex",
         "Welcome: where the spool stands at the aggregator.",

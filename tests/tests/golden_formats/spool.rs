@@ -221,6 +221,7 @@ fn named_layout(digest: &[u8]) -> Layout {
         .u64("seq", 1)
         .raw("digest", digest)
         .count("acknowledged", 0)
+        .u64("acknowledged since the restore of (ms)", 0)
 }
 
 fn windows_layout() -> Layout {

@@ -160,7 +160,7 @@ fn take_up(
     let must_draw = match &choice {
         Choice::None => tail_is_damaged,
         Choice::Matches(c) => {
-            spool.restore_acks(&c.named.acked());
+            spool.restore_acks(&c.named.acked(), c.named.acked_since);
             // A new spool without frames: only its checkpoint knows it.
             let is_drawn = c.named.seq == 0 && last.is_some() && !spool.knows(c.named.spool);
             if is_drawn {
@@ -169,7 +169,7 @@ fn take_up(
             tail_is_damaged && !is_drawn
         }
         Choice::Ahead(c) => {
-            spool.restore_acks(&c.named.acked());
+            spool.restore_acks(&c.named.acked(), c.named.acked_since);
             windows.frames_lost(end_of(last, now.boot), start);
             let text = "batches between the newest sound one and the checkpoint are lost; readings go on in a new spool";
             notices.push(Notice::error("spool-frames-lost", text.to_owned()));

@@ -17,7 +17,8 @@ impl Agent {
                 Some(reason) => effects.disconnect = Some(self.leave_spool(&reason, fresh, disk)),
                 None => {
                     self.ship.connected();
-                    self.spool.aggregator_has(welcome.watermark, &welcome.above);
+                    self.spool
+                        .aggregator_has(welcome.watermark, &welcome.above, welcome.restored);
                 }
             },
             NetEvent::Disconnected => self.ship.disconnected(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use tallyman_common::ids::{Seq, SpoolId};
+use tallyman_common::time::WallMs;
 
 use super::{FrameKey, Place, Spool};
 
@@ -42,19 +43,22 @@ impl Spool {
         first.map_or(self.last_seq, |key| key.seq - 1)
     }
 
-    /// What the aggregator has of the open spool. It tells numbers, and behind any of them may be a copy's batch: they
-    /// take nothing off the list, so that what lost its answer is sent again. When something lacks that was
-    /// acknowledged, the aggregator was set back: what is behind its watermark is sent again, and so is all that is
-    /// still here of older spools.
-    pub fn aggregator_has(&mut self, watermark: Seq, above: &[(Seq, Seq)]) {
+    /// What the aggregator has of the open spool, and when it was last restored from a backup. It tells numbers, and
+    /// behind any of them may be a copy's batch: they take nothing off the list, so that what lost its answer is sent
+    /// again. When it was restored since its acknowledgements, or something lacks that was acknowledged, it was set
+    /// back: what is behind its watermark is sent again, and so is all that is still here of older spools.
+    pub fn aggregator_has(&mut self, watermark: Seq, above: &[(Seq, Seq)], restored: WallMs) {
         let has = |seq: Seq| seq <= watermark || above.iter().any(|(from, to)| (*from..*to).contains(&seq));
         let newest = self.age();
         let of_newest = self.segments.iter().filter(|s| s.age == newest);
-        let was_set_back = of_newest.flat_map(|s| &s.places).any(|place| {
+        let mut of_newest = of_newest.flat_map(|s| &s.places);
+        let was_set_back = of_newest.any(|place| {
             let seq = place.seq;
             !has(seq) && !self.unacked.contains(&FrameKey { age: newest, seq })
         });
-        if !was_set_back {
+        let is_same = restored == self.acked_since;
+        self.acked_since = restored;
+        if is_same && !was_set_back {
             return;
         }
         for segment in &self.segments {
@@ -82,6 +86,11 @@ impl Spool {
         self.ages.contains(&spool)
     }
 
+    /// The aggregator's newest restore when it gave the acknowledgements; 0 for none.
+    pub fn acked_since(&self) -> WallMs {
+        self.acked_since
+    }
+
     /// Acknowledged frames by spool, as half-open ranges, for the checkpoint.
     pub fn acked_ranges(&self) -> BTreeMap<SpoolId, Vec<(Seq, Seq)>> {
         let mut ranges: BTreeMap<SpoolId, Vec<(Seq, Seq)>> = BTreeMap::new();
@@ -99,8 +108,9 @@ impl Spool {
         ranges
     }
 
-    /// What a checkpoint says was acknowledged.
-    pub fn restore_acks(&mut self, ranges: &BTreeMap<SpoolId, Vec<(Seq, Seq)>>) {
+    /// What a checkpoint says was acknowledged, and since which restore of the aggregator.
+    pub fn restore_acks(&mut self, ranges: &BTreeMap<SpoolId, Vec<(Seq, Seq)>>, since: WallMs) {
+        self.acked_since = since;
         for (spool, list) in ranges {
             let Some(key) = self.key(*spool, 0) else { continue };
             for (from, to) in list {

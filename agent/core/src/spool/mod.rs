@@ -122,6 +122,8 @@ pub struct Spool {
     next_ordinal: u64,
     quarantine_bytes: u64,
     unacked: BTreeSet<FrameKey>,
+    /// The aggregator's newest restore when it gave the acknowledgements; 0 for none.
+    acked_since: WallMs,
 }
 
 impl Spool {

@@ -117,6 +117,7 @@ impl Spool {
             next_ordinal,
             quarantine_bytes: quarantine.map(|l| l.len).sum(),
             unacked: std::collections::BTreeSet::new(),
+            acked_since: tallyman_common::time::WallMs(0),
         };
         let last = spool.index(reads);
         if spool.ages.is_empty() {

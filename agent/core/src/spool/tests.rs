@@ -145,12 +145,29 @@ fn acknowledgements_go_both_ways_through_a_checkpoint() {
     assert_eq!(saved[&spool.current()], [(1, 3), (5, 6)]);
     let mut again = open(&mut disk).spool;
     assert_eq!(again.unacked().len(), 6);
-    again.restore_acks(&saved);
+    again.restore_acks(&saved, WallMs(7));
     assert_eq!(
         again.unacked().iter().map(|key| key.seq).collect::<Vec<_>>(),
         [3, 4, 6]
     );
     assert_eq!(again.acked_upto(), 2);
+}
+
+/// The open spool has nothing that was acknowledged, so that no watermark of it can show the restore.
+#[test]
+fn a_restored_aggregator_is_sent_what_older_spools_had_acknowledged() {
+    let mut disk = MemDisk::default();
+    let mut spool = open(&mut disk).spool;
+    fill(&mut spool, &mut disk, 3);
+    spool.aggregator_has(0, &[], WallMs(5));
+    let left = spool.current();
+    (1..=3).for_each(|seq| spool.ack(left, seq));
+    spool.draw(SpoolId([9; 16]));
+    spool.aggregator_has(0, &[], WallMs(5));
+    assert!(spool.unacked().is_empty(), "the same restore voids nothing");
+    spool.aggregator_has(0, &[], WallMs(6));
+    assert_eq!(spool.unacked().len(), 3);
+    assert_eq!(spool.acked_since(), WallMs(6));
 }
 
 #[test]

@@ -179,6 +179,7 @@ impl Aggregator {
             watermark_digest: self.digest_at(hello.node, hello.spool, mark.watermark, store)?,
             above: mark.above,
             wall: now,
+            restored: self.registry.restores.last().map_or(WallMs(0), |r| r.at),
         })
     }
 

@@ -120,6 +120,7 @@ fn connect(world: &mut World) {
         watermark_digest: tallyman_common::ids::Digest::default(),
         above: Vec::new(),
         wall: hello.wall,
+        restored: tallyman_common::time::WallMs(0),
     };
     let effects = world.step(Event::Net(NetEvent::Connected { welcome, fresh }));
     assert_eq!(effects.disconnect, None);

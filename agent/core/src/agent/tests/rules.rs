@@ -389,6 +389,7 @@ pub fn welcome(world: &mut World, watermark: u64, digest: [u8; 32]) -> Effects {
         watermark_digest: tallyman_common::ids::Digest(digest),
         above: Vec::new(),
         wall: world.now().wall,
+        restored: tallyman_common::time::WallMs(0),
     };
     world.step(Event::Net(NetEvent::Connected { welcome, fresh }))
 }

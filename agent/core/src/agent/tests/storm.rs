@@ -79,6 +79,7 @@ impl Store {
             watermark_digest: self.batches.get(&(spool, watermark)).copied().unwrap_or_default(),
             above: above.map(|((_, seq), _)| (*seq, seq + 1)).collect(),
             wall: now.wall,
+            restored: tallyman_common::time::WallMs(0),
         }
     }
 
