@@ -138,6 +138,16 @@ impl Percent {
         }
         Ok(Price(share))
     }
+
+    /// That share of an exact amount, exact.
+    pub fn of_amount(self, amount: Amount) -> Result<Amount, MoneyError> {
+        exact_mul(exact_mul(self.0, amount.0)?, Decimal::new(1, 2)).map(Amount)
+    }
+
+    /// The value, canonical.
+    pub fn decimal(self) -> Decimal {
+        self.0
+    }
 }
 
 /// Billed quantity of an item in the item's unit; never negative, at most 9 decimal places.
@@ -194,6 +204,27 @@ impl Quantity {
     pub fn checked_sub(self, other: Self) -> Result<Self, MoneyError> {
         let value = exact_sub(self.0, other.0)?;
         refuse_negative(value, "quantity").map(Self)
+    }
+
+    /// How many whole packages of a size hold it: rounded up.
+    pub fn packages_of(self, size: Self) -> Result<Self, MoneyError> {
+        let (own, size) = (self.billionths()?, size.billionths()?);
+        if size == 0 {
+            return Err(MoneyError::ZeroUnit);
+        }
+        let packages = own / size + i128::from(own % size != 0);
+        exact::canonical(packages, 0, "a number of packages").map(Self)
+    }
+
+    /// The value in units of 10⁻⁹.
+    fn billionths(self) -> Result<i128, MoneyError> {
+        let missing = QUANTITY_SCALE.checked_sub(self.0.scale());
+        let factor = missing.and_then(|it| 10_i128.checked_pow(it));
+        factor
+            .and_then(|it| self.0.mantissa().checked_mul(it))
+            .ok_or(MoneyError::TooManyDigits {
+                operation: "a quantity's conversion",
+            })
     }
 
     /// The exact product with a price.

@@ -236,10 +236,11 @@ fn rate(
         if current != month {
             (month, position) = (current, Position::default());
         }
+        let day = zone.day_start(hour).map_err(calendar)?;
         let usage = tenant_hour(books.store, books.registry, &terms.tenant, hour)?;
         rate_one(
             versions,
-            &usage,
+            (&usage, day),
             period.contains(&hour),
             &mut position,
             &mut rated,
@@ -254,7 +255,7 @@ fn rate(
 
 fn rate_one(
     versions: &BookVersions,
-    usage: &TenantHour,
+    (usage, day): (&TenantHour, Hour),
     in_period: bool,
     position: &mut Position,
     rated: &mut Rated,
@@ -278,6 +279,7 @@ fn rate_one(
         position,
         &HourUsage {
             hour: usage.hour,
+            day,
             quantities,
         },
     ) {

@@ -8,8 +8,10 @@
 mod parse;
 // The meters, dimensions and unit of an item.
 mod selection;
-// Prices, tiers and shares of an item.
+// Prices, tiers and packages of an item.
 mod charges;
+// What an item takes from another.
+mod shares;
 // Typed reading of a TOML table that collects faults with their lines.
 mod reader;
 #[cfg(test)]
@@ -29,6 +31,8 @@ use tallyman_common::time::Hour;
 use super::RatingError;
 use super::calendar::BillingZone;
 use super::ladder::Ladder;
+pub use super::tariff::Over;
+use super::tariff::Tariff;
 use super::unit::Unit;
 
 /// Longest price book in bytes.
@@ -39,6 +43,8 @@ pub const ITEMS_MAX: usize = 1_000;
 pub const TIERS_MAX: usize = 100;
 /// Most faults told about one file.
 pub const FAULTS_MAX: usize = 100;
+/// Tax class of an item that names none.
+pub const DEFAULT_TAX_CLASS: &str = "standard";
 /// Longest title or name in characters.
 pub const TITLE_CHARS_MAX: usize = 200;
 
@@ -68,6 +74,8 @@ pub struct PriceBook {
     time_zone: BillingZone,
     rounding: Rounding,
     items: Vec<Item>,
+    /// Places of items that cost a share of amounts, each behind those that it takes from.
+    share_order: Vec<usize>,
     digest: Digest,
 }
 
@@ -80,6 +88,9 @@ pub struct Item {
     selection: Option<Selection>,
     charge: Charge,
     share: Option<Share>,
+    tax_class: String,
+    minimum: Option<Price>,
+    maximum: Option<Price>,
 }
 
 /// Which cells an item sums, and the unit of the sum.
@@ -96,32 +107,22 @@ pub struct Selection {
 pub enum Charge {
     /// Nothing is due; the quantity is shown.
     Free,
-    /// A fixed amount once in each hour, or each month, in which anything of the item was used.
-    Flat {
-        /// The amount.
-        price: Price,
-        /// How often.
-        over: Over,
+    /// By the metered quantity.
+    Metered(Tariff),
+    /// A share of what other items cost in the same hour.
+    ShareOfAmounts {
+        /// These items.
+        of: Vec<ItemKey>,
+        /// The share.
+        percent: Percent,
     },
-    /// The same price for every unit.
-    PerUnit(Price),
-    /// Tiers over the quantity of the hour, or of the month so far.
-    Graduated {
-        /// The tiers.
+    /// By a percentile of the hours of a month, each hour with the quantity that it has; booked at the month's end.
+    Percentile {
+        /// Above 0, at most 100; the nearest rank counts.
+        percentile: Percent,
+        /// Prices of that quantity.
         ladder: Ladder,
-        /// What is counted on them.
-        over: Over,
     },
-}
-
-/// The span in which usage climbs tiers, or in which a flat amount is due once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Over {
-    /// One UTC hour.
-    Hour,
-    /// One month of the paying account's time zone.
-    Month,
 }
 
 /// An item whose prices are a share of another item's.
@@ -166,6 +167,11 @@ impl PriceBook {
     /// Its items in the order of the file, which is the order on the bill.
     pub fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    /// Items that cost a share of other items' amounts, each behind those that it takes from.
+    pub fn shares_of_amounts(&self) -> impl Iterator<Item = &Item> {
+        self.share_order.iter().map(|at| &self.items[*at])
     }
 
     /// The item of a key.
@@ -233,6 +239,21 @@ impl Item {
     /// Whose prices it takes a share of.
     pub fn share(&self) -> Option<&Share> {
         self.share.as_ref()
+    }
+
+    /// Its tax class.
+    pub fn tax_class(&self) -> &str {
+        &self.tax_class
+    }
+
+    /// What a tenant pays for it in a month at least, once anything of the item was used.
+    pub fn minimum(&self) -> Option<Price> {
+        self.minimum
+    }
+
+    /// What a tenant pays for it in a month at most.
+    pub fn maximum(&self) -> Option<Price> {
+        self.maximum
     }
 
     /// Name of its unit; `none` for a free item that is only announced.

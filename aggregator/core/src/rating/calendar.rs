@@ -107,6 +107,11 @@ impl BillingZone {
         self.day_of(hour).map(|day| Month(day.0.first_of_month()))
     }
 
+    /// First hour of the day that an hour lies in.
+    pub fn day_start(&self, hour: Hour) -> Result<Hour, CalendarError> {
+        self.midnight(self.day_of(hour)?.0)
+    }
+
     /// First hour of the day and first hour after it; 23 or 25 hours when clocks are changed.
     pub fn day_hours(&self, day: Day) -> Result<Range<Hour>, CalendarError> {
         Ok(self.midnight(day.0)?..self.midnight(day.next()?.0)?)

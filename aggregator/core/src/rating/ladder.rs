@@ -1,8 +1,7 @@
-//! Tiers: the function F(q) from a quantity to an amount.
+//! Tiers: prices by quantity, with bounds that leave no gap.
 //!
 //! Bounds are inclusive: `up_to = 100` holds (0, 100], any fraction above is in the next tier. Tiers start at 0, rise,
-//! meet and end open, so every quantity has a price. F(to) − F(from) is the exact sum of the slices in between, which
-//! makes the hourly amounts of a month sum to the month's (I7).
+//! meet and end open, so every quantity has a price.
 //! It must not know items, hours or currencies.
 
 use serde::Serialize;
@@ -15,6 +14,8 @@ pub struct Tier {
     pub up_to: Option<Quantity>,
     /// Price of a unit inside the tier.
     pub price: Price,
+    /// What is due once when the tier is entered.
+    pub fee: Price,
 }
 
 /// Tiers that are known to be sound.
@@ -30,7 +31,7 @@ pub struct TierFault {
     pub reason: String,
 }
 
-/// The slice of a quantity that lies in one tier.
+/// A part of a line's quantity that has one price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TierPart {
     /// Lower bound of the tier, exclusive.
@@ -39,9 +40,15 @@ pub struct TierPart {
     pub to: Option<Quantity>,
     /// How much of the line's quantity lies in it.
     pub quantity: Quantity,
-    /// Price of a unit.
+    /// Price of a unit, or of a package.
     pub price: Price,
-    /// Exact product of both.
+    /// What is due once for the tier or the span.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fee: Option<Price>,
+    /// Number of packages, where packages are priced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Quantity>,
+    /// Exact: quantity, or packages, times price, and the fee.
     pub amount: Amount,
 }
 
@@ -58,7 +65,8 @@ impl Ladder {
 
     /// One open tier: the same price for every unit.
     pub fn flat_price(price: Price) -> Self {
-        Self(vec![Tier { up_to: None, price }])
+        let (up_to, fee) = (None, Price::ZERO);
+        Self(vec![Tier { up_to, price, fee }])
     }
 
     /// The tiers, lowest first.
@@ -66,18 +74,20 @@ impl Ladder {
         &self.0
     }
 
-    /// The same bounds at a share of the prices.
+    /// The same bounds at a share of the prices and fees.
     pub fn scaled(&self, percent: Percent) -> Result<Self, MoneyError> {
         let scale = |tier: &Tier| {
             Ok(Tier {
                 up_to: tier.up_to,
                 price: percent.of_price(tier.price)?,
+                fee: percent.of_price(tier.fee)?,
             })
         };
         self.0.iter().map(scale).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The slices of (before, before + quantity], lowest first; empty for a quantity of 0.
+    /// The slices of (before, before + quantity], lowest first; empty for a quantity of 0. The fee of a tier is in the
+    /// slice that enters it.
     pub fn slices(&self, before: Quantity, quantity: Quantity) -> Result<Vec<TierPart>, MoneyError> {
         let end = before.checked_add(quantity)?;
         let mut parts = Vec::new();
@@ -86,15 +96,8 @@ impl Ladder {
             let low = before.max(from);
             let high = tier.up_to.map_or(end, |bound| bound.min(end));
             if high > low {
-                let quantity = high.checked_sub(low)?;
-                let amount = quantity.times(tier.price)?;
-                parts.push(TierPart {
-                    from,
-                    to: tier.up_to,
-                    quantity,
-                    price: tier.price,
-                    amount,
-                });
+                let is_entered = low == from;
+                parts.push(tier.part(from, high.checked_sub(low)?, is_entered)?);
             }
             match tier.up_to {
                 Some(bound) if bound < end => from = bound,
@@ -102,6 +105,37 @@ impl Ladder {
             }
         }
         Ok(parts)
+    }
+
+    /// The whole of a quantity in the tier that it reaches; none for a quantity of 0.
+    pub fn reached(&self, quantity: Quantity) -> Result<Option<TierPart>, MoneyError> {
+        if quantity.is_zero() {
+            return Ok(None);
+        }
+        let mut from = Quantity::ZERO;
+        for tier in &self.0 {
+            match tier.up_to {
+                Some(bound) if bound < quantity => from = bound,
+                _ => return tier.part(from, quantity, true).map(Some),
+            }
+        }
+        unreachable!("the last tier is open")
+    }
+}
+
+impl Tier {
+    fn part(&self, from: Quantity, quantity: Quantity, with_fee: bool) -> Result<TierPart, MoneyError> {
+        let fee = Some(self.fee).filter(|fee| with_fee && *fee != Price::ZERO);
+        let product = quantity.times(self.price)?;
+        Ok(TierPart {
+            from,
+            to: self.up_to,
+            quantity,
+            price: self.price,
+            fee,
+            packages: None,
+            amount: fee.map_or(Ok(product), |fee| product.checked_add(fee.of_one()))?,
+        })
     }
 }
 

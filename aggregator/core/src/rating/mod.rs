@@ -20,11 +20,15 @@ pub mod offline;
 pub mod period;
 /// From cells to the billed quantity of an item.
 pub mod select;
+/// What a metered quantity costs.
+pub mod tariff;
 /// From rated lines to a bill: one rounding per line.
 pub mod totals;
 /// The closed table of units that prices are written for.
 pub mod unit;
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +41,7 @@ pub use calendar::{BillingZone, Day, Month, hour_text, parse_hour};
 pub use ladder::TierPart;
 pub use period::{HourUsage, Position, RatedLine, rate_hour, rate_period};
 pub use select::{MeterSum, quantities_of_hour, quantity_of};
+pub use tariff::{Charged, Shape, Tariff};
 pub use totals::{BillLine, BillTotals, bill_totals};
 pub use unit::Unit;
 

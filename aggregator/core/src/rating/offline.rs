@@ -198,8 +198,15 @@ fn rate_month(
     month: Month,
     hours: BTreeMap<Hour, BTreeMap<usize, (ItemKey, Quantity, usize)>>,
 ) -> Result<BillOutput, RatingError> {
+    // An hour outside the calendar was refused when it was read.
+    let zone = books.at(Hour(u32::MAX)).map(|book| book.time_zone());
+    let day_of = |hour| {
+        zone.and_then(|it| it.day_start(hour).ok())
+            .map_or(hour, |day| day)
+    };
     let hour_usage = |(hour, items): (Hour, BTreeMap<usize, (ItemKey, Quantity, usize)>)| HourUsage {
         hour,
+        day: day_of(hour),
         quantities: items
             .into_values()
             .map(|(key, quantity, _)| (key, quantity))

@@ -1,8 +1,8 @@
-//! From billed quantities to rated lines, hour by hour through one month of one tenant.
+//! From billed quantities to rated lines, hour by hour through one month of one tenant, or of an account that pools.
 //!
-//! Invariants: I6, I7. Over the month an hour costs F(P + q) − F(P), where P is the quantity of all earlier hours of
-//! the month and F the function of the price book in force in that hour; so the hours sum exactly to the month, also
-//! when prices change in between. P follows the item's key from one version to the next.
+//! Invariants: I6, I7. An hour costs F(P + q) − F(P), where P is what was chargeable in the item's span (hour, day,
+//! month) before and F the function of the price book in force in that hour; so the hours sum exactly to the span, also
+//! when prices change in between. P follows the item's key from one version to the next, unless the item resets.
 //! It must not know cells, tenants, zones or rounding: the caller passes the hours of one month.
 
 use std::collections::BTreeMap;
@@ -13,15 +13,18 @@ use tallyman_common::money::{Amount, MoneyError, Quantity};
 use tallyman_common::time::Hour;
 
 use super::RatingError;
-use super::book::{BookVersions, Charge, Item, ItemKey, Over, PriceBook};
+use super::book::{BookVersions, Charge, Item, ItemKey, PriceBook};
 use super::calendar::hour_text;
-use super::ladder::{Ladder, TierPart};
+use super::ladder::TierPart;
+use super::tariff::{Charged, Over, Tariff};
 
 /// What one tenant used in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourUsage {
     /// The hour.
     pub hour: Hour,
+    /// First hour of its day in the paying account's zone.
+    pub day: Hour,
     /// Billed quantities; each item once. An item that is not here used nothing.
     pub quantities: Vec<(ItemKey, Quantity)>,
 }
@@ -34,26 +37,44 @@ pub struct RatedLine {
     pub hour: Hour,
     /// The item.
     pub item: ItemKey,
-    /// Billed quantity in the item's unit.
+    /// Used quantity in the item's unit; 0 for a share of other amounts.
     pub quantity: Quantity,
-    /// Quantity of the item in the month before this hour.
-    pub month_before: Quantity,
-    /// Exact amount in the price book's currency.
+    /// What is billed instead, where the item bills at least so much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raised_to: Option<Quantity>,
+    /// What of it is free by the allowance.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub free: Quantity,
+    /// Chargeable quantity in the item's span before this hour.
+    pub before: Quantity,
+    /// Exact amount in the price book's currency: parts less `less`, or a share of other amounts.
     pub amount: Amount,
-    /// How the amount came about, one part per tier; its amounts sum to the line's. Empty for free and flat items.
+    /// How the amount came about, one part per tier. Empty for what is free or a share of other amounts.
     pub parts: Vec<TierPart>,
+    /// What the span had cost before, where its price is that of the whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub less: Vec<TierPart>,
     /// The price book in force.
     pub book: Digest,
 }
 
-/// How far into the month each item is: what later hours of the month depend on.
+/// How far into its spans each item is: what later hours of the month depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Position(BTreeMap<ItemKey, Reached>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reached {
-    quantity: Quantity,
     unit: &'static str,
+    book: Digest,
+    free: Counted,
+    charged: Counted,
+}
+
+/// A quantity since the start of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    since: Hour,
+    quantity: Quantity,
 }
 
 /// Rates the hours of one month from its beginning, in rising order. Quantities of 0 give no line.
@@ -85,105 +106,190 @@ pub fn rate_hour(
     position: &mut Position,
     usage: &HourUsage,
 ) -> Result<Vec<RatedLine>, RatingError> {
-    let mut moved = position.clone();
+    let mut reached = Vec::new();
     let mut lines: Vec<RatedLine> = Vec::with_capacity(usage.quantities.len());
-    for (key, quantity) in usage
-        .quantities
-        .iter()
-        .filter(|(_, quantity)| !quantity.is_zero())
-    {
+    for (key, quantity) in usage.quantities.iter().filter(|(_, q)| !q.is_zero()) {
         let hour = usage.hour;
-        let item = book
-            .item(key)
-            .ok_or_else(|| RatingError::UnknownItem { item: key.clone() })?;
+        let item = book.item(key);
+        let item = item.ok_or_else(|| RatingError::UnknownItem { item: key.clone() })?;
         if lines.iter().any(|it| it.item == *key) {
-            return Err(RatingError::ItemTwice {
-                item: key.clone(),
-                hour,
-            });
+            let item = key.clone();
+            return Err(RatingError::ItemTwice { item, hour });
         }
-        let month_before = moved.advance(item, *quantity, hour)?;
-        let (amount, parts) =
-            charge(item.charge(), month_before, *quantity).map_err(|source| RatingError::Money {
-                item: key.clone(),
-                source,
-            })?;
-        let (item, quantity, book) = (key.clone(), *quantity, book.digest());
-        lines.push(RatedLine {
-            hour,
-            item,
-            quantity,
-            month_before,
-            amount,
-            parts,
-            book,
-        });
+        let before = position.at(item, book.digest(), usage)?;
+        let (line, after) = rate_item(item, before, *quantity, hour, book.digest()).map_err(money(key))?;
+        lines.push(line);
+        reached.push((key, after));
     }
-    *position = moved;
+    rate_shares(book, usage.hour, &mut lines)?;
+    for (key, after) in reached {
+        position.put(key, after);
+    }
     Ok(lines)
 }
 
+fn rate_item(
+    item: &Item,
+    mut reached: Reached,
+    quantity: Quantity,
+    hour: Hour,
+    book: Digest,
+) -> Result<(RatedLine, Reached), MoneyError> {
+    let mut line = RatedLine {
+        hour,
+        item: item.key().clone(),
+        quantity,
+        raised_to: None,
+        free: Quantity::ZERO,
+        before: Quantity::ZERO,
+        amount: Amount::ZERO,
+        parts: Vec::new(),
+        less: Vec::new(),
+        book,
+    };
+    if let Charge::Metered(tariff) = item.charge() {
+        let (raised, free, chargeable) = split(tariff, reached.free.quantity, quantity)?;
+        line.raised_to = raised;
+        line.free = free;
+        line.before = reached.charged.quantity;
+        let charged = tariff.shape.charge(line.before, chargeable)?;
+        Charged {
+            amount: line.amount,
+            parts: line.parts,
+            less: line.less,
+        } = charged;
+        reached.free.quantity = reached.free.quantity.checked_add(free)?;
+        reached.charged.quantity = reached.charged.quantity.checked_add(chargeable)?;
+    }
+    Ok((line, reached))
+}
+
+/// What is billed instead of a quantity, what of it is free behind `used` of the allowance, and what is chargeable.
+fn split(
+    tariff: &Tariff,
+    used: Quantity,
+    quantity: Quantity,
+) -> Result<(Option<Quantity>, Quantity, Quantity), MoneyError> {
+    let raised = Some(tariff.at_least).filter(|least| *least > quantity);
+    let billed = raised.unwrap_or(quantity);
+    let free = match tariff.allowance {
+        Some(allowance) if used < allowance.quantity => allowance.quantity.checked_sub(used)?.min(billed),
+        _ => Quantity::ZERO,
+    };
+    Ok((raised, free, billed.checked_sub(free)?))
+}
+
+/// Adds the items that cost a share of other items' amounts of the hour. The book has them in an order in which each
+/// stands behind those that it takes from.
+fn rate_shares(book: &PriceBook, hour: Hour, lines: &mut Vec<RatedLine>) -> Result<(), RatingError> {
+    for item in book.shares_of_amounts() {
+        let Charge::ShareOfAmounts { of, percent } = item.charge() else {
+            continue;
+        };
+        let of_these = lines.iter().filter(|it| of.contains(&it.item));
+        let base = Amount::sum(of_these.map(|it| it.amount)).map_err(money(item.key()))?;
+        if base.is_zero() {
+            continue;
+        }
+        lines.push(RatedLine {
+            hour,
+            item: item.key().clone(),
+            quantity: Quantity::ZERO,
+            raised_to: None,
+            free: Quantity::ZERO,
+            before: Quantity::ZERO,
+            amount: percent.of_amount(base).map_err(money(item.key()))?,
+            parts: Vec::new(),
+            less: Vec::new(),
+            book: book.digest(),
+        });
+    }
+    Ok(())
+}
+
+fn money(item: &ItemKey) -> impl Fn(MoneyError) -> RatingError {
+    move |source| RatingError::Money {
+        item: item.clone(),
+        source,
+    }
+}
+
 impl Position {
-    /// Quantity of an item in the month so far.
+    /// Chargeable quantity of an item in its span so far.
     pub fn of(&self, item: &ItemKey) -> Quantity {
-        self.0.get(item).map_or(Quantity::ZERO, |it| it.quantity)
+        self.0.get(item).map_or(Quantity::ZERO, |it| it.charged.quantity)
     }
 
-    /// Moves past a quantity; gives the quantity before it.
-    fn advance(&mut self, item: &Item, quantity: Quantity, hour: Hour) -> Result<Quantity, RatingError> {
-        let (key, unit) = (item.key(), item.unit_name());
-        let before = self.of(key);
-        if let Some(reached) = self.0.get(key).filter(|it| it.unit != unit) {
+    /// Where an item stands at the start of an hour.
+    fn at(&self, item: &Item, book: Digest, usage: &HourUsage) -> Result<Reached, RatingError> {
+        let unit = item.unit_name();
+        let (free_since, charged_since) = match item.charge() {
+            Charge::Metered(tariff) => (
+                tariff.allowance.map_or(usage.hour, |it| since(it.over, usage)),
+                since(tariff.over, usage),
+            ),
+            _ => (usage.hour, usage.hour),
+        };
+        let begin = |since| Counted {
+            since,
+            quantity: Quantity::ZERO,
+        };
+        let fresh = Reached {
+            unit,
+            book,
+            free: begin(free_since),
+            charged: begin(charged_since),
+        };
+        let Some(before) = self.0.get(item.key()) else {
+            return Ok(fresh);
+        };
+        if before.unit != unit {
             return Err(RatingError::UnitChanged {
-                item: key.clone(),
-                before: reached.unit,
+                item: item.key().clone(),
+                before: before.unit,
                 after: unit,
-                hour,
+                hour: usage.hour,
             });
         }
-        let quantity = before
-            .checked_add(quantity)
-            .map_err(|source| RatingError::Money {
-                item: key.clone(),
-                source,
-            })?;
-        self.0.insert(key.clone(), Reached { quantity, unit });
-        Ok(before)
+        let resets = matches!(item.charge(), Charge::Metered(tariff) if tariff.resets);
+        if resets && before.book != book {
+            return Ok(fresh);
+        }
+        let going_on = |before: Counted, fresh: Counted| {
+            if before.since == fresh.since {
+                before
+            } else {
+                fresh
+            }
+        };
+        Ok(Reached {
+            free: going_on(before.free, fresh.free),
+            charged: going_on(before.charged, fresh.charged),
+            ..fresh
+        })
+    }
+
+    fn put(&mut self, item: &ItemKey, reached: Reached) {
+        match self.0.get_mut(item) {
+            Some(place) => *place = reached,
+            None => {
+                self.0.insert(item.clone(), reached);
+            }
+        }
     }
 }
 
-/// Amount of a quantity above 0 that comes after `before` in the month, and its parts.
-fn charge(
-    charge: &Charge,
-    before: Quantity,
-    quantity: Quantity,
-) -> Result<(Amount, Vec<TierPart>), MoneyError> {
-    match charge {
-        Charge::Free => Ok((Amount::ZERO, Vec::new())),
-        Charge::Flat {
-            over: Over::Month, ..
-        } if !before.is_zero() => Ok((Amount::ZERO, Vec::new())),
-        Charge::Flat { price, .. } => Ok((price.of_one(), Vec::new())),
-        Charge::PerUnit(price) => sliced(&Ladder::flat_price(*price), Quantity::ZERO, quantity),
-        Charge::Graduated {
-            ladder,
-            over: Over::Hour,
-        } => sliced(ladder, Quantity::ZERO, quantity),
-        Charge::Graduated {
-            ladder,
-            over: Over::Month,
-        } => sliced(ladder, before, quantity),
+/// First hour of the span that an hour lies in. A position is of one month.
+fn since(over: Over, usage: &HourUsage) -> Hour {
+    match over {
+        Over::Hour => usage.hour,
+        Over::Day => usage.day,
+        Over::Month => Hour(0),
     }
 }
 
-fn sliced(
-    ladder: &Ladder,
-    before: Quantity,
-    quantity: Quantity,
-) -> Result<(Amount, Vec<TierPart>), MoneyError> {
-    let parts = ladder.slices(before, quantity)?;
-    let amount = Amount::sum(parts.iter().map(|it| it.amount))?;
-    Ok((amount, parts))
+fn is_zero(quantity: &Quantity) -> bool {
+    quantity.is_zero()
 }
 
 fn as_hour_text<S: Serializer>(hour: &Hour, out: S) -> Result<S::Ok, S::Error> {

@@ -31,6 +31,7 @@ fn hour(at: u32, quantities: &[(&str, &str)]) -> HourUsage {
         .collect();
     HourUsage {
         hour: Hour(at),
+        day: Hour(at / 24 * 24),
         quantities,
     }
 }
@@ -205,7 +206,7 @@ fn a_price_change_counts_from_its_hour_on_and_the_position_stays() {
         (vec!["270".into(), "1400".into()], "1670".into())
     );
     let lines = rate_period(&books, &[hour(0, &[("x", "90")]), hour(1, &[("x", "70")])]).expect("rated");
-    assert_eq!((lines[1].month_before, lines[1].parts.len()), (quantity("90"), 3));
+    assert_eq!((lines[1].before, lines[1].parts.len()), (quantity("90"), 3));
     assert_ne!(lines[0].book, lines[1].book, "each line names its price book");
     let bill = bill_totals(&books, Hour(1), &lines).expect("bill");
     assert_eq!(
@@ -250,12 +251,14 @@ tiers = [{ up_to = "3.333333333", price = "0.123456789012" }, { up_to = "1000.1"
             all = all.checked_add(used).expect("fits");
             hours.push(HourUsage {
                 hour: Hour(at),
+                day: Hour(at / 24 * 24),
                 quantities: vec![(key("x"), used)],
             });
         }
         let lines = rate_period(&books, &hours).expect("rated");
         let whole = HourUsage {
             hour: Hour(0),
+            day: Hour(0),
             quantities: vec![(key("x"), all)],
         };
         let month = rate_period(&books, &[whole]).expect("rated");

@@ -52,6 +52,9 @@ const UNITS: &[Unit] = &[
     row("MB", BaseUnit::Bytes, MB),
     row("GB", BaseUnit::Bytes, GB),
     row("TB", BaseUnit::Bytes, TB),
+    // Means over an hour: bits a second, times its seconds.
+    row("Mbit/s", BaseUnit::Bytes, MB / 8 * 3_600),
+    row("Gbit/s", BaseUnit::Bytes, GB / 8 * 3_600),
     row("request", BaseUnit::Count, 1),
     row("1000 requests", BaseUnit::Count, 1_000),
     row("10000 requests", BaseUnit::Count, 10_000),
@@ -78,6 +81,11 @@ impl Unit {
     /// Its name in price books and on bills.
     pub fn name(self) -> &'static str {
         self.name
+    }
+
+    /// Whether it is a rate: a mean over an hour, which only percentiles are priced by.
+    pub fn is_rate(self) -> bool {
+        self.name.ends_with("/s")
     }
 
     /// The base unit of the meters that it measures.

@@ -11,13 +11,27 @@ use tallyman_common::money::{Currency, MoneyError, Rounding};
 use toml::de::DeTable;
 
 use super::super::calendar::BillingZone;
-use super::charges::{Draft, parse_flat, parse_graduated, parse_price, parse_share, resolve_share};
+use super::charges::{parse_metered, parse_of, parse_percent, parse_percentile, parse_price};
 use super::reader::{At, Faults, Reader, list};
 use super::selection::parse_selection;
-use super::{BOOK_BYTES_MAX, Charge, Fault, ITEMS_MAX, Item, ItemKey, PriceBook};
+use super::shares::{Draft, Takes, order_of_shares, resolve};
+use super::{BOOK_BYTES_MAX, Charge, DEFAULT_TAX_CLASS, Fault, ITEMS_MAX, Item, ItemKey, PriceBook, Share};
 
 const HEAD_KEYS: &[&str] = &["format", "name", "currency", "time_zone", "rounding", "item"];
-const ITEM_KEYS: &[&str] = &["key", "title", "meters", "minus", "where", "unit", "model"];
+const ITEM_KEYS: &[&str] = &[
+    "key",
+    "title",
+    "meters",
+    "minus",
+    "where",
+    "unit",
+    "model",
+    "tax_class",
+    "minimum",
+    "maximum",
+];
+/// What every metered model knows beside its own keys.
+const METERED_KEYS: &[&str] = &["allowance", "allowance_over", "at_least", "reset"];
 
 /// Models and the keys that belong to each.
 const MODELS: &[(&str, &[&str])] = &[
@@ -25,8 +39,14 @@ const MODELS: &[(&str, &[&str])] = &[
     ("flat", &["price", "flat_over"]),
     ("per_unit", &["price"]),
     ("graduated", &["tiers", "tiers_over"]),
+    ("volume", &["tiers", "tiers_over"]),
+    ("stairstep", &["tiers", "tiers_over"]),
+    ("package", &["price", "size", "package_over"]),
     ("percent_of_price", &["of", "percent"]),
+    ("percent_of_amount", &["of", "percent"]),
+    ("percentile", &["percentile", "price", "tiers"]),
 ];
+const UNMETERED: &[&str] = &["free", "percent_of_price", "percent_of_amount", "percentile"];
 
 pub(super) fn parse(text: &str) -> Result<PriceBook, Vec<Fault>> {
     let mut faults = Faults::new(text);
@@ -76,13 +96,14 @@ fn parse_book(reader: &Reader<'_, '_>, text: &str, faults: &mut Faults<'_>) -> O
         Some(rounding) => taken(reader, faults, Some(rounding), parse_rounding),
         None => Some(Rounding::HalfUp),
     };
-    let items = parse_items(reader, faults);
+    let (items, share_order) = parse_items(reader, faults);
     Some(PriceBook {
         name: name?.value.to_owned(),
         currency: currency?,
         time_zone: time_zone?,
         rounding: rounding?,
         items,
+        share_order,
         digest: Digest::of(&[text.as_bytes()]),
     })
 }
@@ -94,7 +115,8 @@ fn parse_rounding(text: &str) -> Result<Rounding, String> {
     Err(format!("`rounding = \"{text}\"` is not known; `half_up` is"))
 }
 
-fn parse_items(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Vec<Item> {
+/// The items, and the order of those that cost a share of amounts.
+fn parse_items(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> (Vec<Item>, Vec<usize>) {
     let tables = reader.tables(faults, "item");
     if tables.is_empty() {
         reader.fault(faults, reader.offset(), "there is no `[[item]]`");
@@ -120,20 +142,16 @@ fn parse_items(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Vec<Item> {
         }
         drafts.push(draft);
     }
-    let bases: Vec<Item> = drafts.iter().map(|it| it.item.clone()).collect();
+    let read: Vec<ItemKey> = drafts.iter().map(|it| it.item.key.clone()).collect();
     let is_faulty = |key: &ItemKey| {
         let names = tables
             .iter()
             .filter_map(|it| it.value.get("key")?.get_ref().as_str());
-        names.into_iter().any(|it| it == key.as_str()) && !bases.iter().any(|it| it.key == *key)
+        names.into_iter().any(|it| it == key.as_str()) && !read.contains(key)
     };
-    for draft in &mut drafts {
-        // What is wrong with a faulty item is told there, not again at those that take its prices.
-        if let Some(share) = draft.item.share.clone().filter(|it| !is_faulty(&it.item)) {
-            resolve_share(draft, &share, &bases, faults);
-        }
-    }
-    drafts.into_iter().map(|it| it.item).collect()
+    resolve(&mut drafts, faults, is_faulty);
+    let order = order_of_shares(&drafts, faults);
+    (drafts.into_iter().map(|it| it.item).collect(), order)
 }
 
 fn parse_item(mut reader: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Draft> {
@@ -145,28 +163,70 @@ fn parse_item(mut reader: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Dra
     let model = parse_model(&reader, faults);
     let title = reader.required(faults, "title");
     let titles = parse_titles(&reader, faults);
-    let selection = parse_selection(&reader, faults, model == Some("free"));
-    let (charge, share) = match model? {
-        "free" => (Some(Charge::Free), None),
-        "flat" => (parse_flat(&reader, faults), None),
-        "per_unit" => (parse_price(&reader, faults).map(Charge::PerUnit), None),
-        "graduated" => (parse_graduated(&reader, faults), None),
-        _ => (Some(Charge::Free), Some(parse_share(&reader, faults)?)),
+    let selection = parse_selection(&reader, faults, model?);
+    let charge = parse_charge(&reader, faults, model?);
+    let tax_class = match reader.text(faults, "tax_class") {
+        None => Some(DEFAULT_TAX_CLASS.to_owned()),
+        class => taken(&reader, faults, class, |it| ItemKey::parse(it).map(String::from)),
     };
+    let bound = |name: &str, faults: &mut Faults<'_>| match reader.key_offset(name) {
+        None => Some(None),
+        Some(_) => parse_price(&reader, faults, name).map(Some),
+    };
+    let (minimum, maximum) = (bound("minimum", faults), bound("maximum", faults));
+    let (charge, takes) = charge?;
     let item = Item {
         key: key?,
         title: title?.value.to_owned(),
         titles,
         selection: selection?,
-        charge: charge?,
-        share,
+        charge,
+        share: match &takes {
+            Takes::Price {
+                of: (_, item),
+                percent,
+            } => Some(Share {
+                item: item.clone(),
+                percent: *percent,
+            }),
+            _ => None,
+        },
+        tax_class: tax_class?,
+        minimum: minimum?,
+        maximum: maximum?,
     };
-    let of_offset = reader.key_offset("of").unwrap_or(reader.offset());
-    Some(Draft {
-        item,
-        offset: reader.offset(),
-        of_offset,
-    })
+    if let (Some(least), Some(most)) = (item.minimum, item.maximum)
+        && least > most
+    {
+        reader.fault(faults, reader.offset(), "`minimum` is above `maximum`");
+    }
+    let offset = reader.offset();
+    Some(Draft { item, offset, takes })
+}
+
+fn parse_charge(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, model: &str) -> Option<(Charge, Takes)> {
+    match model {
+        "free" => Some((Charge::Free, Takes::Nothing)),
+        "percentile" => Some((parse_percentile(reader, faults)?, Takes::Nothing)),
+        "percent_of_price" => {
+            let (of, percent) = (parse_of(reader, faults), parse_percent(reader, faults));
+            let (mut of, percent) = (of?, percent?);
+            if of.len() > 1 {
+                let offset = reader.key_offset("of").unwrap_or(reader.offset());
+                reader.fault(faults, offset, "`of` names one item, whose prices are taken");
+                return None;
+            }
+            let of = of.pop()?;
+            Some((Charge::Free, Takes::Price { of, percent }))
+        }
+        "percent_of_amount" => {
+            let (of, percent) = (parse_of(reader, faults), parse_percent(reader, faults));
+            let (of, percent) = (of?, percent?);
+            let keys = of.iter().map(|(_, key)| key.clone()).collect();
+            Some((Charge::ShareOfAmounts { of: keys, percent }, Takes::Amounts(of)))
+        }
+        _ => Some((parse_metered(model, reader, faults)?, Takes::Nothing)),
+    }
 }
 
 /// The model's name; refuses keys that no model or only other models know.
@@ -174,7 +234,7 @@ fn parse_model(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<&'sta
     let all_keys: Vec<&str> = MODELS
         .iter()
         .flat_map(|(_, keys)| keys.iter().copied())
-        .chain(ITEM_KEYS.iter().copied())
+        .chain(ITEM_KEYS.iter().chain(METERED_KEYS).copied())
         .collect();
     let Some(model) = reader.required(faults, "model") else {
         reader.only(faults, ITEM_KEYS, |it| {
@@ -198,7 +258,13 @@ fn parse_model(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<&'sta
         });
         return None;
     };
-    let known: Vec<&str> = ITEM_KEYS.iter().chain(own_keys.iter()).copied().collect();
+    let common: &[&str] = if UNMETERED.contains(name) {
+        &[]
+    } else {
+        METERED_KEYS
+    };
+    let known = ITEM_KEYS.iter().chain(own_keys.iter()).chain(common);
+    let known: Vec<&str> = known.copied().collect();
     reader.only(faults, &known, |it| {
         all_keys.contains(&it) || it.starts_with("title_")
     });

@@ -236,6 +236,28 @@ impl<'t, 'i> Reader<'t, 'i> {
         found
     }
 
+    /// One text or an array of texts; empty if it is missing.
+    pub(super) fn text_or_texts(&self, faults: &mut Faults<'_>, name: &str) -> Vec<At<&'t str>> {
+        match self.table.get(name).map(Spanned::get_ref) {
+            Some(DeValue::Array(_)) => self.texts(faults, name),
+            Some(_) => self.text(faults, name).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// `true` or `false`, false if it is missing; none after a fault.
+    pub(super) fn flag(&self, faults: &mut Faults<'_>, name: &str) -> Option<bool> {
+        match self.table.get(name).map(|it| (it.span().start, it.get_ref())) {
+            None => Some(false),
+            Some((_, DeValue::Boolean(value))) => Some(*value),
+            Some((offset, other)) => {
+                let reason = format!("`{name}` is true or false, not {}", kind(other));
+                self.fault(faults, offset, reason);
+                None
+            }
+        }
+    }
+
     /// An array of tables; empty if it is missing.
     pub(super) fn tables(&self, faults: &mut Faults<'_>, name: &str) -> Vec<At<&'t DeTable<'i>>> {
         let mut found = Vec::new();

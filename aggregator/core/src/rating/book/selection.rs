@@ -15,12 +15,24 @@ use super::reader::{Faults, Reader, list};
 pub(super) fn parse_selection(
     reader: &Reader<'_, '_>,
     faults: &mut Faults<'_>,
-    is_free: bool,
+    model: &str,
 ) -> Option<Option<Selection>> {
     let selects = ["meters", "minus", "where", "unit"]
         .iter()
         .any(|it| reader.key_offset(it).is_some());
-    if is_free && !selects {
+    if model == "percent_of_amount" {
+        for key in ["meters", "minus", "where", "unit"] {
+            if let Some(offset) = reader.key_offset(key) {
+                reader.fault(
+                    faults,
+                    offset,
+                    format!("`{key}` does not belong to model `{model}`"),
+                );
+            }
+        }
+        return Some(None);
+    }
+    if model == "free" && !selects {
         return Some(None);
     }
     let count = faults.count();
@@ -29,6 +41,16 @@ pub(super) fn parse_selection(
     let unit = taken(reader, faults, unit, |it| {
         Unit::by_name(it).ok_or_else(|| format!("`unit = \"{it}\"` is not known; {}", all_units()))
     });
+    if let (Some(unit), Some(offset)) = (unit, reader.key_offset("unit"))
+        && unit.is_rate() != (model == "percentile")
+    {
+        let words = if unit.is_rate() {
+            format!("`{unit}` is a rate: only model `percentile` is priced by it")
+        } else {
+            format!("model `percentile` is priced by a rate such as `Mbit/s`, not by `{unit}`")
+        };
+        reader.fault(faults, offset, words);
+    }
     let plus = parse_meters(reader, faults, "meters", unit, &[]);
     let minus = parse_meters(reader, faults, "minus", unit, &plus);
     if let (Some(offset), true) = (

@@ -1,5 +1,6 @@
 //! What a price book is refused for, as a table: the file, and each fault with its line.
 
+use super::super::tariff::Shape;
 use super::super::unit::Unit;
 use super::*;
 
@@ -69,7 +70,7 @@ fn tiers_begin_at_zero_rise_and_end_open() {
         &graduated("{ up_to = \"-1\", price = \"3\", from = \"0\" },\n{ },"),
         &[
             "line 12: item `storage`: tier 1 `up_to`: quantity -1 is negative",
-            "line 12: item `storage`: tier 1 unknown key `from`; known are `up_to`, `price`",
+            "line 12: item `storage`: tier 1 unknown key `from`; known are `up_to`, `price`, `fee`",
             "line 13: item `storage`: tier 2 `price` is missing",
         ],
     );
@@ -107,13 +108,13 @@ fn unknown_keys_and_words_are_named_with_their_line() {
     #[rustfmt::skip]
     let table: &[(&str, &str)] = &[
         ("model = \"per_unit\"\nprice = \"1\"\npirce = \"2\"",
-         "line 11: item `storage`: unknown key `pirce`; known are `key`, `title`, `meters`, `minus`, `where`, `unit`, `model`, `price`"),
+         "line 11: item `storage`: unknown key `pirce`; known are `key`, `title`, `meters`, `minus`, `where`, `unit`, `model`, `tax_class`, `minimum`, `maximum`, `price`, `allowance`, `allowance_over`, `at_least`, `reset`"),
         ("model = \"free\"\nprice = \"1\"",
          "line 10: item `storage`: `price` does not belong to model `free`"),
         ("model = \"cheap\"",
-         "line 9: item `storage`: `model = \"cheap\"` is not known; known are `free`, `flat`, `per_unit`, `graduated`, `percent_of_price`"),
-        ("model = \"flat\"\nprice = \"1\"\nflat_over = \"day\"",
-         "line 11: item `storage`: `flat_over = \"day\"` is not known; `hour` and `month` are"),
+         "line 9: item `storage`: `model = \"cheap\"` is not known; known are `free`, `flat`, `per_unit`, `graduated`, `volume`, `stairstep`, `package`, `percent_of_price`, `percent_of_amount`, `percentile`"),
+        ("model = \"flat\"\nprice = \"1\"\nflat_over = \"week\"",
+         "line 11: item `storage`: `flat_over = \"week\"` is not known; `hour`, `day` and `month` are"),
         ("model = \"free\"\ntitle_chinese = \"x\"",
          "line 10: item `storage`: `title_chinese`: a language has two or three small letters, such as `title_zh`"),
         ("model = \"free\"\nminus = [\"storage.capacity\"]",
@@ -254,12 +255,11 @@ fn the_example_price_books_are_sound() {
     let book = PriceBook::parse(storage).expect("sound");
     let backup = book.item(&ItemKey::parse("backup").expect("key")).expect("item");
     assert_eq!(backup.selection().map(Selection::unit), Unit::by_name("GiB-hour"));
-    let Charge::Graduated {
-        ladder,
-        over: Over::Hour,
-    } = backup.charge()
-    else {
-        panic!("tiers")
+    let Charge::Metered(tariff) = backup.charge() else {
+        panic!("metered")
+    };
+    let (Shape::Graduated(ladder), Over::Hour) = (&tariff.shape, tariff.over) else {
+        panic!("tiers of the hour")
     };
     let prices: Vec<String> = ladder.tiers().iter().map(|it| it.price.to_string()).collect();
     assert_eq!(
