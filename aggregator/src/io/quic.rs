@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, TransportConfig, VarInt};
+use quinn_proto::RandomConnectionIdGenerator;
 use tallyman_common::message::{ALPN_ENROL, DATAGRAM_BYTES_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -45,6 +46,8 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How often the aggregator's own certificate is made anew; it lives thirty times as long.
 pub const CERTIFICATE_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Bytes of a connection's identifier.
+const CONNECTION_ID_BYTES: usize = 8;
 /// Granularity of memory budgets.
 const PERMIT_BYTES: usize = 1_024;
 
@@ -130,6 +133,8 @@ pub struct QuicServer {
     endpoint: Endpoint,
     context: Arc<Context>,
     names: Vec<String>,
+    /// Also holds the key of the proofs of address: whoever was asked for one before a renewal answers after it.
+    config: quinn::ServerConfig,
 }
 
 impl QuicServer {
@@ -140,18 +145,14 @@ impl QuicServer {
         listen: SocketAddr,
         names: Vec<String>,
     ) -> Result<Self, QuicError> {
-        let config = server_config(&authority, &names, &handle)?;
+        let config = server_config(tls_of(&authority, &names, &handle)?);
         let socket = bind_socket(listen)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let mut receiving = EndpointConfig::default();
-        receiving
-            .max_udp_payload_size(DATAGRAM_BYTES_MAX)
-            .expect("far above the least that is allowed");
-        let endpoint =
-            Endpoint::new(receiving, Some(config), socket, runtime).map_err(|reason| QuicError::Socket {
-                address: listen,
-                reason,
-            })?;
+        let endpoint = Endpoint::new(endpoint_config(), Some(config.clone()), socket, runtime);
+        let endpoint = endpoint.map_err(|reason| QuicError::Socket {
+            address: listen,
+            reason,
+        })?;
         let context = Arc::new(Context {
             handle,
             authority,
@@ -167,6 +168,7 @@ impl QuicServer {
             endpoint,
             context,
             names,
+            config,
         })
     }
 
@@ -230,8 +232,12 @@ impl QuicServer {
         let Context {
             handle, authority, ..
         } = &*self.context;
-        match server_config(authority, &self.names, handle) {
-            Ok(config) => self.endpoint.set_server_config(Some(config)),
+        match tls_of(authority, &self.names, handle) {
+            Ok(tls) => {
+                let mut config = self.config.clone();
+                config.crypto = tls;
+                self.endpoint.set_server_config(Some(config));
+            }
             Err(error) => tracing::error!(%error, "the aggregator's own certificate was not renewed"),
         }
     }
@@ -259,20 +265,39 @@ async fn serve_protocol(context: Arc<Context>, connection: Connection, visit: Vi
     }
 }
 
-fn server_config(
+fn tls_of(
     authority: &Authority,
     names: &[String],
     handle: &Handle,
-) -> Result<quinn::ServerConfig, KeysError> {
+) -> Result<Arc<QuicServerConfig>, KeysError> {
     let tls = authority.agent_tls(names, handle.now())?;
     let tls = QuicServerConfig::try_from(tls).map_err(|e| KeysError::Certificate(e.to_string()))?;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    Ok(Arc::new(tls))
+}
+
+fn endpoint_config() -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    config
+        .max_udp_payload_size(DATAGRAM_BYTES_MAX)
+        .expect("far above the least that is allowed");
+    config.cid_generator(|| Box::new(connection_ids()));
+    config
+}
+
+/// All bytes are chance. The default has 24 bits of it, and a retry's identifier is not looked up: a proof of address
+/// under one that an open connection has reaches that connection, and its sender waits for nothing.
+fn connection_ids() -> RandomConnectionIdGenerator {
+    RandomConnectionIdGenerator::new(CONNECTION_ID_BYTES)
+}
+
+fn server_config(tls: Arc<QuicServerConfig>) -> quinn::ServerConfig {
+    let mut config = quinn::ServerConfig::with_crypto(tls);
     config.transport_config(Arc::new(transport()));
     config
         .max_incoming(STRANGERS_MAX)
         .incoming_buffer_size(INCOMING_BYTES_MAX)
         .incoming_buffer_size_total(INCOMING_BYTES_ALL_MAX);
-    Ok(config)
+    config
 }
 
 /// Narrow, for strangers; [`open_wide`] widens it.
@@ -322,3 +347,6 @@ fn bind_socket(listen: SocketAddr) -> Result<UdpSocket, QuicError> {
     }
     Ok(socket)
 }
+
+#[cfg(test)]
+mod retry_tests;

@@ -1,5 +1,6 @@
 //! The composer: the order of the stages, events in, effects out. No arithmetic on usage here.
 
+use tallyman_common::ids::SpoolId;
 use tallyman_common::message::{Hello, Live};
 use tallyman_common::time::{MINUTE_MS, Window};
 use tallyman_common::wire::VERSION;
@@ -39,6 +40,8 @@ pub struct Agent {
     spool: Spool,
     slots: Slots,
     ship: Ship,
+    /// A spool id that was never used, while a session stands in which the open spool was not contradicted.
+    next_spool: Option<SpoolId>,
     /// There is a checkpoint of this process.
     is_saved: bool,
     last_window: Option<Window>,

@@ -104,6 +104,7 @@ impl Agent {
             spool,
             slots,
             ship: Ship::default(),
+            next_spool: None,
             is_saved,
             last_window: None,
             window_minutes: 1,

@@ -10,18 +10,25 @@ use crate::ports::Disk;
 use crate::ship::Pace;
 use crate::spool::{FrameKey, ReadBack};
 
+/// Why a batch was held: the aggregator has another one under its number (docs/FORMATS.md).
+const REASON_CONFLICT: u16 = 22;
+
 impl Agent {
     pub(super) fn hear(&mut self, event: NetEvent, effects: &mut Effects, disk: &mut dyn Disk) {
         match event {
             NetEvent::Connected { welcome, fresh } => match self.contradiction(&welcome, disk) {
                 Some(reason) => effects.disconnect = Some(self.leave_spool(&reason, fresh, disk)),
                 None => {
+                    self.next_spool = Some(fresh);
                     self.ship.connected();
                     self.spool
                         .aggregator_has(welcome.watermark, &welcome.above, welcome.restored);
                 }
             },
-            NetEvent::Disconnected => self.ship.disconnected(),
+            NetEvent::Disconnected => {
+                self.next_spool = None;
+                self.ship.disconnected();
+            }
             NetEvent::Ack(ack) => {
                 self.spool.ack(ack.spool, ack.seq);
                 if let Some(key) = self.spool.key(ack.spool, ack.seq) {
@@ -29,7 +36,22 @@ impl Agent {
                 }
                 self.ship.forget_acked(self.spool.unacked());
             }
-            NetEvent::Nack(nack) => self.not_taken(&nack),
+            NetEvent::Nack(nack) => {
+                self.not_taken(&nack);
+                self.doubt_spool(&nack, effects, disk);
+            }
+        }
+    }
+
+    /// Another batch under a number of the open spool: a copy of this folder speaks at the same time, and would
+    /// contradict every further one. It ends with the spool: what it still has is held, and moves nothing any more.
+    fn doubt_spool(&mut self, nack: &Nack, effects: &mut Effects, disk: &mut dyn Disk) {
+        if nack.reason != REASON_CONFLICT || nack.spool != self.spool.current() {
+            return;
+        }
+        if let Some(fresh) = self.next_spool.take() {
+            let reason = format!("the aggregator has another batch {} than this folder", nack.seq);
+            effects.disconnect = Some(self.leave_spool(&reason, fresh, disk));
         }
     }
 

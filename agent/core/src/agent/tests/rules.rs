@@ -470,6 +470,48 @@ fn a_contradicted_spool_is_left_and_series_start_at_zero() {
 }
 
 #[test]
+fn a_copy_that_stays_connected_goes_on_in_a_spool_of_its_own() {
+    let mut world = running();
+    world.add(container(1, Some("a")));
+    let session = welcome(&mut world, 0, [0; 32]);
+    assert_eq!(session.disconnect, None);
+    world.run(2 * MINUTE, burn);
+    let spool = Books::read(&mut world.disk).headers[0].spool;
+    let nack = |seq, reason| {
+        Event::Net(NetEvent::Nack(tallyman_common::message::Nack {
+            spool,
+            seq,
+            reason,
+            verdict: tallyman_common::message::Verdict::Hold,
+            text: "held".to_owned(),
+        }))
+    };
+    let told = |world: &World| {
+        let contradicted = world.notices.iter().filter(|n| n.code == "spool-contradicted");
+        contradicted.count()
+    };
+    assert_eq!(
+        world.step(nack(1, 20)).disconnect,
+        None,
+        "a clock contradicts no spool"
+    );
+    let effects = world.step(nack(2, 22));
+    assert!(effects.disconnect.is_some() && effects.send.is_empty());
+    assert_eq!(told(&world), 1);
+    // More of the same was on its way, and comes again in later sessions: once is enough.
+    assert_eq!(world.step(nack(1, 22)).disconnect, None);
+    world.step(Event::Net(NetEvent::Disconnected));
+    welcome(&mut world, 0, [0; 32]);
+    assert_eq!(world.step(nack(2, 22)).disconnect, None);
+    assert_eq!(told(&world), 1);
+    world.run(MINUTE, burn);
+    let books = stop(&mut world);
+    assert_eq!(cpu(&books, "a"), 180_000);
+    let last = books.headers.last().unwrap();
+    assert!(last.spool != spool && last.seq <= 2, "{last:?}");
+}
+
+#[test]
 fn a_large_window_goes_in_parts_and_is_whole() {
     let mut world = running();
     for number in 0..4_000u32 {
