@@ -97,6 +97,8 @@ pub struct Price(Decimal);
 impl Price {
     /// The price of what is free.
     pub const ZERO: Self = Self(Decimal::ZERO);
+    /// One unit of the currency for one unit of the item.
+    pub const ONE: Self = Self(Decimal::ONE);
 
     /// Reads a price such as `0.0008`; refuses signs, exponents and more than 12 decimal places.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {

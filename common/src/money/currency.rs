@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::{Amount, MoneyError, parse_decimal};
@@ -171,6 +172,14 @@ impl Money {
             minor_units: negated,
             ..other
         })
+    }
+
+    /// The same amount, exact.
+    ///
+    /// # Panics
+    /// When it has more digits than a decimal holds, which no invoice reaches.
+    pub fn exact(self) -> Amount {
+        Amount(Decimal::from_i128_with_scale(self.minor_units, self.currency.minor_digits).normalize())
     }
 
     /// The number alone, with the currency's places: `1.40`.

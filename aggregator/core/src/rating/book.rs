@@ -4,12 +4,17 @@
 //! SHA-256 of the file's exact bytes, which stands on every line rated under it (I6).
 //! It must not know quantities, tenants or where files are kept.
 
+// The terms of an account, over a book.
+mod agreed;
 // From TOML to a checked book.
 mod parse;
+pub(super) use agreed::parse_terms;
 // The meters, dimensions and unit of an item.
 mod selection;
 // Prices, tiers and packages of an item.
 mod charges;
+// Discounts, surcharges, plans and taxes.
+mod policies;
 // What an item takes from another.
 mod shares;
 // Typed reading of a TOML table that collects faults with their lines.
@@ -31,6 +36,7 @@ use tallyman_common::time::Hour;
 use super::RatingError;
 use super::calendar::BillingZone;
 use super::ladder::Ladder;
+use super::policy::Policies;
 pub use super::tariff::Over;
 use super::tariff::Tariff;
 use super::unit::Unit;
@@ -76,6 +82,7 @@ pub struct PriceBook {
     items: Vec<Item>,
     /// Places of items that cost a share of amounts, each behind those that it takes from.
     share_order: Vec<usize>,
+    policies: Policies,
     digest: Digest,
 }
 
@@ -164,6 +171,17 @@ impl PriceBook {
         self.rounding
     }
 
+    /// Place of an item in the file; behind all for one that is not there.
+    pub fn place_of(&self, key: &ItemKey) -> usize {
+        let found = self.items.iter().position(|it| it.key == *key);
+        found.unwrap_or(self.items.len())
+    }
+
+    /// What it says about months.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
     /// Its items in the order of the file, which is the order on the bill.
     pub fn items(&self) -> &[Item] {
         &self.items
@@ -224,6 +242,11 @@ impl Item {
     /// Its title in a language such as `zh`, else the book's own words.
     pub fn title_in(&self, language: &str) -> &str {
         self.titles.get(language).unwrap_or(&self.title)
+    }
+
+    /// Its titles in other languages.
+    pub fn titles(&self) -> &BTreeMap<String, String> {
+        &self.titles
     }
 
     /// What it sums; none for a free item that is only announced.
@@ -328,9 +351,23 @@ impl BookVersions {
             .map(|(_, book)| book)
     }
 
+    /// An item of the newest version that has it.
+    pub fn newest_with(&self, key: &ItemKey) -> Option<&Item> {
+        self.0.iter().rev().find_map(|(_, book)| book.item(key))
+    }
+
     /// The book of a digest.
     pub fn by_digest(&self, digest: Digest) -> Option<&Arc<PriceBook>> {
         self.0.iter().map(|(_, book)| book).find(|it| it.digest == digest)
+    }
+
+    /// The same versions with other books in their places; where `change` gives none, the book stays.
+    pub fn map(&self, change: impl Fn(&PriceBook) -> Option<PriceBook>) -> Result<Self, RatingError> {
+        let changed = |(from, book): &(Hour, Arc<PriceBook>)| {
+            let book = change(book).map_or_else(|| book.clone(), Arc::new);
+            (*from, book)
+        };
+        Self::new(self.0.iter().map(changed).collect())
     }
 
     /// All versions, oldest first.

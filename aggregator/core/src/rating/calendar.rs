@@ -138,6 +138,16 @@ impl Month {
             .ok_or_else(|| CalendarError::NotAMonth(short(text)))
     }
 
+    /// Its first day.
+    pub fn first_day(self) -> Day {
+        Day(self.0)
+    }
+
+    /// Its number in the year, from 1.
+    pub fn number(self) -> i8 {
+        self.0.month()
+    }
+
     /// The month after this one.
     pub fn next(self) -> Result<Self, CalendarError> {
         step(self.0, Span::new().months(1)).map(Self)
@@ -160,6 +170,11 @@ impl Day {
     /// The day after this one.
     pub fn next(self) -> Result<Self, CalendarError> {
         step(self.0, Span::new().days(1)).map(Self)
+    }
+
+    /// The civil date.
+    pub fn date(self) -> Date {
+        self.0
     }
 
     /// The month that it lies in.

@@ -18,10 +18,18 @@ pub mod ladder;
 pub mod offline;
 /// From quantities to rated lines, hour by hour.
 pub mod period;
+/// Discounts, surcharges, plans and taxes.
+pub mod policy;
 /// From cells to the billed quantity of an item.
 pub mod select;
+/// A month of an account.
+pub mod statement;
+/// A month's lines, summed.
+pub mod sums;
 /// What a metered quantity costs.
 pub mod tariff;
+/// What was agreed with one account.
+pub mod terms;
 /// From rated lines to a bill: one rounding per line.
 pub mod totals;
 /// The closed table of units that prices are written for.
@@ -41,7 +49,9 @@ pub use calendar::{BillingZone, Day, Month, hour_text, parse_hour};
 pub use ladder::TierPart;
 pub use period::{HourUsage, Position, RatedLine, rate_hour, rate_period};
 pub use select::{MeterSum, quantities_of_hour, quantity_of};
+pub use sums::MonthSums;
 pub use tariff::{Charged, Shape, Tariff};
+pub use terms::Terms;
 pub use totals::{BillLine, BillTotals, bill_totals};
 pub use unit::Unit;
 
@@ -134,6 +144,9 @@ pub enum RatingError {
         /// What failed.
         source: MoneyError,
     },
+    /// A month or day lies outside the calendar.
+    #[error("{0}")]
+    Calendar(String),
     /// The bill's total does not fit.
     #[error("the total: {0}")]
     Total(MoneyError),

@@ -12,10 +12,11 @@ use toml::de::DeTable;
 
 use super::super::calendar::BillingZone;
 use super::charges::{parse_metered, parse_of, parse_percent, parse_percentile, parse_price};
+use super::policies::{POLICY_KEYS, parse_policies, parse_tax_class};
 use super::reader::{At, Faults, Reader, list};
 use super::selection::parse_selection;
 use super::shares::{Draft, Takes, order_of_shares, resolve};
-use super::{BOOK_BYTES_MAX, Charge, DEFAULT_TAX_CLASS, Fault, ITEMS_MAX, Item, ItemKey, PriceBook, Share};
+use super::{BOOK_BYTES_MAX, Charge, Fault, ITEMS_MAX, Item, ItemKey, PriceBook, Share};
 
 const HEAD_KEYS: &[&str] = &["format", "name", "currency", "time_zone", "rounding", "item"];
 const ITEM_KEYS: &[&str] = &[
@@ -74,7 +75,8 @@ pub(super) fn parse(text: &str) -> Result<PriceBook, Vec<Fault>> {
 }
 
 fn parse_book(reader: &Reader<'_, '_>, text: &str, faults: &mut Faults<'_>) -> Option<PriceBook> {
-    reader.only(faults, HEAD_KEYS, |it| HEAD_KEYS.contains(&it));
+    let keys: Vec<&str> = HEAD_KEYS.iter().chain(POLICY_KEYS).copied().collect();
+    reader.only(faults, &keys, |it| keys.contains(&it));
     let format = reader.integer(faults, "format");
     if let Some(format) = format.filter(|it| it.value != "1") {
         reader.fault(
@@ -97,6 +99,8 @@ fn parse_book(reader: &Reader<'_, '_>, text: &str, faults: &mut Faults<'_>) -> O
         None => Some(Rounding::HalfUp),
     };
     let (items, share_order) = parse_items(reader, faults);
+    let keys: Vec<ItemKey> = items.iter().map(|it| it.key.clone()).collect();
+    let policies = parse_policies(reader, faults, &keys);
     Some(PriceBook {
         name: name?.value.to_owned(),
         currency: currency?,
@@ -104,6 +108,7 @@ fn parse_book(reader: &Reader<'_, '_>, text: &str, faults: &mut Faults<'_>) -> O
         rounding: rounding?,
         items,
         share_order,
+        policies: policies?,
         digest: Digest::of(&[text.as_bytes()]),
     })
 }
@@ -130,6 +135,7 @@ fn parse_items(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> (Vec<Item>, 
         let Some(draft) = parse_item(
             Reader::new(table.value, table.offset, path, String::new()),
             faults,
+            &[],
         ) else {
             continue;
         };
@@ -154,21 +160,23 @@ fn parse_items(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> (Vec<Item>, 
     (drafts.into_iter().map(|it| it.item).collect(), order)
 }
 
-fn parse_item(mut reader: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Draft> {
+/// Reads one item; `more` are keys that belong to it where it stands.
+pub(super) fn parse_item(
+    mut reader: Reader<'_, '_>,
+    faults: &mut Faults<'_>,
+    more: &[&'static str],
+) -> Option<Draft> {
     let key = reader.required(faults, "key");
     let key = taken(&reader, faults, key, ItemKey::parse);
     if let Some(key) = &key {
         reader.rename(path_of(key));
     }
-    let model = parse_model(&reader, faults);
+    let model = parse_model(&reader, faults, more);
     let title = reader.required(faults, "title");
     let titles = parse_titles(&reader, faults);
     let selection = parse_selection(&reader, faults, model?);
     let charge = parse_charge(&reader, faults, model?);
-    let tax_class = match reader.text(faults, "tax_class") {
-        None => Some(DEFAULT_TAX_CLASS.to_owned()),
-        class => taken(&reader, faults, class, |it| ItemKey::parse(it).map(String::from)),
-    };
+    let tax_class = parse_tax_class(&reader, faults);
     let bound = |name: &str, faults: &mut Faults<'_>| match reader.key_offset(name) {
         None => Some(None),
         Some(_) => parse_price(&reader, faults, name).map(Some),
@@ -230,11 +238,15 @@ fn parse_charge(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, model: &str) -
 }
 
 /// The model's name; refuses keys that no model or only other models know.
-fn parse_model(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<&'static str> {
+fn parse_model(
+    reader: &Reader<'_, '_>,
+    faults: &mut Faults<'_>,
+    more: &[&'static str],
+) -> Option<&'static str> {
     let all_keys: Vec<&str> = MODELS
         .iter()
         .flat_map(|(_, keys)| keys.iter().copied())
-        .chain(ITEM_KEYS.iter().chain(METERED_KEYS).copied())
+        .chain(ITEM_KEYS.iter().chain(METERED_KEYS).chain(more).copied())
         .collect();
     let Some(model) = reader.required(faults, "model") else {
         reader.only(faults, ITEM_KEYS, |it| {
@@ -263,7 +275,7 @@ fn parse_model(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<&'sta
     } else {
         METERED_KEYS
     };
-    let known = ITEM_KEYS.iter().chain(own_keys.iter()).chain(common);
+    let known = ITEM_KEYS.iter().chain(own_keys.iter()).chain(common).chain(more);
     let known: Vec<&str> = known.copied().collect();
     reader.only(faults, &known, |it| {
         all_keys.contains(&it) || it.starts_with("title_")
@@ -280,7 +292,7 @@ fn parse_model(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<&'sta
     Some(name)
 }
 
-fn parse_titles(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> BTreeMap<String, String> {
+pub(super) fn parse_titles(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> BTreeMap<String, String> {
     let mut titles = BTreeMap::new();
     for language in reader.suffixes("title_") {
         let key = format!("title_{language}");

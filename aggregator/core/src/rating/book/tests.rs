@@ -156,7 +156,7 @@ fn the_head_is_checked() {
             "line 3: price book: `yuan` is not an ISO 4217 currency code",
             "line 4: price book: time zone `Asia/Kolkata` is not a whole number of hours from UTC; such zones can't be billed yet",
             "line 5: price book: `rounding = \"down\"` is not known; `half_up` is",
-            "line 6: price book: unknown key `owner`; known are `format`, `name`, `currency`, `time_zone`, `rounding`, `item`",
+            "line 6: price book: unknown key `owner`; known are `format`, `name`, `currency`, `time_zone`, `rounding`, `item`, `discounts`, `tax_included`, `discount`, `surcharge`, `plan`, `tax`",
         ]
     );
     let faults = PriceBook::parse("format = 1\nname = \n").expect_err("faults");

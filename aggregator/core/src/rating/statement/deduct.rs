@@ -1,0 +1,202 @@
+//! Discounts, coupons and credits: how much, from which lines, and never more than is left of them.
+
+use tallyman_common::money::{Amount, Money, MoneyError, Percent, largest_remainder};
+
+use super::{Cause, Deduction, Draft, about};
+use crate::rating::RatingError;
+use crate::rating::book::ItemKey;
+use crate::rating::policy::{Cut, Discount, Titles, applies};
+
+impl Draft<'_> {
+    pub(super) fn take_discounts(&mut self) -> Result<(), RatingError> {
+        let policies = self.book.policies();
+        let terms = self.input.terms;
+        let plan = terms.subscription.as_ref().map(|it| &it.plan);
+        for discount in &policies.discounts {
+            let has_class = discount.classes.is_empty()
+                || terms
+                    .class
+                    .as_ref()
+                    .is_some_and(|it| discount.classes.contains(it));
+            let has_plan = discount.plans.is_empty() || plan.is_some_and(|it| discount.plans.contains(it));
+            if has_class && has_plan {
+                self.take_discount(discount, policies.in_turn)
+                    .map_err(about(&discount.key))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_discount(&mut self, discount: &Discount, in_turn: bool) -> Result<(), MoneyError> {
+        let lines = self.lines_of(&discount.items);
+        let raw = self.raw_between(discount, &lines)?;
+        let taken_before = if in_turn {
+            self.taken_from(&lines)?
+        } else {
+            Amount::ZERO
+        };
+        let basis = raw.checked_sub(taken_before)?;
+        if basis <= Amount::ZERO {
+            return Ok(());
+        }
+        let (percent, off) = self.cut(&discount.cut, basis)?;
+        let taken = self.take(&discount.key.to_string(), &discount.titles, &lines, off)?;
+        if let Some(mut taken) = taken {
+            taken.percent = percent;
+            taken.basis = percent.map(|_| self.round(basis)).transpose()?;
+            self.discounts.push(taken);
+        }
+        Ok(())
+    }
+
+    /// Coupons of the account, each on what is left.
+    pub(super) fn take_coupons(&mut self) -> Result<(), RatingError> {
+        for coupon in &self.input.terms.coupons {
+            if !coupon.counts_in(self.input.month) {
+                continue;
+            }
+            let about = about(&coupon.key);
+            let lines = self.lines_of(&coupon.items);
+            let left = self.left_of(&lines).map_err(&about)?;
+            let (percent, off) = self.cut(&coupon.cut, left.exact()).map_err(&about)?;
+            let taken = self
+                .take(coupon.key.as_str(), &coupon.titles, &lines, off)
+                .map_err(&about)?;
+            if let Some(mut taken) = taken {
+                taken.percent = percent;
+                taken.basis = percent.map(|_| left);
+                self.discounts.push(taken);
+            }
+        }
+        Ok(())
+    }
+
+    /// Credits that the plan includes, which lapse with the month, then those that were granted.
+    pub(super) fn take_credits(&mut self) -> Result<(), RatingError> {
+        let book = self.book;
+        let days = self.plan_days(self.input.month)?.0;
+        let plan = self
+            .input
+            .terms
+            .subscription
+            .as_ref()
+            .and_then(|it| book.policies().plan(&it.plan));
+        if let Some(plan) = plan.filter(|_| days > 0) {
+            let about = about(&plan.key);
+            let credits = self.round(plan.credits.of_one()).map_err(&about)?;
+            let lines = self.usage_lines(&[]);
+            let taken = self
+                .take(plan.key.as_str(), &plan.titles, &lines, credits)
+                .map_err(&about)?;
+            self.credits.extend(taken.map(|it| Deduction {
+                is_cut_short: false,
+                ..it
+            }));
+        }
+        for grant in self.input.grants {
+            let lines = self.lines_of(&grant.items);
+            let taken = self.take(&grant.key, &grant.titles, &lines, grant.left);
+            let taken = taken.map_err(RatingError::Total)?;
+            // What is not used of a grant stays.
+            self.credits.extend(taken.map(|it| Deduction {
+                is_cut_short: false,
+                ..it
+            }));
+        }
+        Ok(())
+    }
+
+    /// Places of the lines of some items of which something is left, all if empty.
+    fn lines_of(&self, items: &[ItemKey]) -> Vec<usize> {
+        let lines = self.lines.iter().zip(&self.left).enumerate();
+        let chosen = lines.filter(|(_, (line, left))| applies(items, &line.item) && left.minor_units() > 0);
+        chosen.map(|(at, _)| at).collect()
+    }
+
+    fn usage_lines(&self, items: &[ItemKey]) -> Vec<usize> {
+        let mut lines = self.lines_of(items);
+        lines.retain(|at| !matches!(self.lines[*at].cause, Cause::Fee { .. }));
+        lines
+    }
+
+    fn left_of(&self, lines: &[usize]) -> Result<Money, MoneyError> {
+        lines
+            .iter()
+            .map(|at| self.left[*at])
+            .try_fold(self.zero(), Money::checked_add)
+    }
+
+    /// The exact cost of lines, of usage within the discount's dates only.
+    fn raw_between(&self, discount: &Discount, lines: &[usize]) -> Result<Amount, MoneyError> {
+        let sums = self.input.sums;
+        if discount.from.is_none() && discount.until.is_none() {
+            return Amount::sum(lines.iter().map(|at| self.lines[*at].exact));
+        }
+        let segments = sums.segments_in(discount.from, discount.until);
+        let mut all = Amount::ZERO;
+        for at in lines {
+            let line = &self.lines[*at];
+            let Cause::Usage(tenant) = &line.cause else {
+                continue;
+            };
+            let sum = sums.tenants.get(tenant).and_then(|it| it.get(&line.item));
+            let inside = sum.and_then(|it| it.segments.get(segments.clone()));
+            let inside = inside.into_iter().flatten().copied();
+            all = all.checked_add(Amount::sum(inside)?)?;
+        }
+        Ok(all)
+    }
+
+    /// What earlier discounts took from lines.
+    fn taken_from(&self, lines: &[usize]) -> Result<Amount, MoneyError> {
+        let left = self.left_of(lines)?.exact();
+        Amount::sum(lines.iter().map(|at| self.lines[*at].amount.exact()))?.checked_sub(left)
+    }
+
+    fn cut(&self, cut: &Cut, basis: Amount) -> Result<(Option<Percent>, Money), MoneyError> {
+        let percent = match cut {
+            Cut::Amount(amount) => return Ok((None, self.round(amount.of_one())?)),
+            Cut::Percent(percent) => Some(*percent),
+            Cut::Steps(steps) => {
+                let passed = steps.iter().rev().find(|it| basis > it.above.of_one());
+                passed.map(|it| it.percent)
+            }
+        };
+        match percent {
+            Some(percent) => Ok((Some(percent), self.round(percent.of_amount(basis)?)?)),
+            None => Ok((None, self.zero())),
+        }
+    }
+
+    /// Takes an amount off what is left of some lines, split by largest remainder; less if there is less.
+    fn take(
+        &mut self,
+        key: &str,
+        titles: &Titles,
+        lines: &[usize],
+        off: Money,
+    ) -> Result<Option<Deduction>, MoneyError> {
+        let left = self.left_of(lines)?;
+        let is_cut_short = off.minor_units() > left.minor_units();
+        let taken = if is_cut_short { left } else { off };
+        if taken.minor_units() <= 0 {
+            return Ok(None);
+        }
+        // All of these lines have something left, so the weights are above 0 and no part exceeds its line.
+        let weights: Vec<u128> = lines
+            .iter()
+            .map(|at| self.left[*at].minor_units().unsigned_abs())
+            .collect();
+        for (at, part) in lines.iter().zip(largest_remainder(taken, &weights)?) {
+            self.left[*at] = self.left[*at].checked_sub(part)?;
+        }
+        Ok(Some(Deduction {
+            key: key.to_owned(),
+            titles: titles.clone(),
+            percent: None,
+            basis: None,
+            amount: self.zero().checked_sub(taken)?,
+            is_cut_short,
+        }))
+    }
+}

@@ -1,0 +1,272 @@
+//! A month of an account: usage lines, what a book and terms add and take off, tax, total.
+//!
+//! The order is fixed and printed ([`super::policy::ORDER`]). Each line is rounded once, at the minor unit; whatever is
+//! taken off is split over the lines that it is for by largest remainder, so that what is left of every line is known and
+//! the tax of its class is taken from exactly that. The total is the sum of what is printed (I7).
+//! It must not know stores, ledgers, clocks or words of a language beyond titles.
+
+// Discounts, coupons and credits.
+mod deduct;
+// Fees of plans.
+mod plan;
+// Taxes.
+mod tax;
+// Lines of usage, minimums, maximums, percentiles, surcharges, commitments.
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use tallyman_common::money::{Amount, Currency, Money, MoneyError, Percent, Price, Quantity, Rounding};
+
+use super::RatingError;
+use super::book::{BookVersions, ItemKey, PriceBook};
+use super::calendar::{BillingZone, Month};
+use super::policy::Titles;
+use super::sums::MonthSums;
+use super::terms::Terms;
+use tallyman_common::time::Hour;
+
+/// What a statement is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// Usage of the month.
+    pub sums: &'a MonthSums,
+    /// Versions that rated it.
+    pub books: &'a BookVersions,
+    /// Last hour of the month, or the present one: the policies of the book in force then count.
+    pub until: Hour,
+    /// What was agreed.
+    pub terms: &'a Terms,
+    /// The month.
+    pub month: Month,
+    /// Zone of the account.
+    pub zone: &'a BillingZone,
+    /// Credits that are left, in the order of use.
+    pub grants: &'a [Grant],
+    /// Of a plan in advance: the fee of this month that an earlier statement has.
+    pub billed_ahead: Option<Money>,
+}
+
+/// Credit that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Its key.
+    pub key: String,
+    /// Its name.
+    pub titles: Titles,
+    /// What is left of it.
+    pub left: Money,
+    /// Items that it is for; all if empty.
+    pub items: Vec<ItemKey>,
+}
+
+/// Why a line is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// Metered usage of a tenant.
+    Usage(String),
+    /// What is missing to an item's minimum of a tenant.
+    Minimum(String),
+    /// What is above an item's maximum of a tenant; negative.
+    Maximum(String),
+    /// A surcharge of the account.
+    Surcharge,
+    /// What is missing to the account's commitment.
+    Commitment,
+    /// The fee of a plan for some days of a month.
+    Fee {
+        /// Which month.
+        month: Month,
+        /// Days of it with the plan.
+        days: u32,
+        /// Days that it has.
+        of: u32,
+    },
+}
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementLine {
+    /// Why it is there.
+    pub cause: Cause,
+    /// Key of the item, surcharge or plan.
+    pub item: ItemKey,
+    /// Its name.
+    pub titles: Titles,
+    /// Unit of the quantity; none for what is not metered.
+    pub unit: Option<&'static str>,
+    /// Quantity; none for what is not metered.
+    pub quantity: Option<Quantity>,
+    /// Price of a unit, where all have the same and nothing else is due.
+    pub unit_price: Option<Price>,
+    /// How tiers made the amount.
+    pub tiers: Vec<LineTier>,
+    /// Unrounded amount.
+    pub exact: Amount,
+    /// Amount.
+    pub amount: Money,
+    /// Tax class.
+    pub tax_class: String,
+}
+
+/// A tier of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineTier {
+    /// Lower bound, exclusive.
+    pub from: Quantity,
+    /// Upper bound, inclusive; none for the open tier.
+    pub to: Option<Quantity>,
+    /// Quantity in it.
+    pub quantity: Amount,
+    /// Price there.
+    pub price: Price,
+    /// Unrounded amount.
+    pub amount: Amount,
+}
+
+/// Something taken off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deduction {
+    /// Key of the policy, coupon, grant or plan.
+    pub key: String,
+    /// Its name.
+    pub titles: Titles,
+    /// The share, where it is one.
+    pub percent: Option<Percent>,
+    /// What a share was taken from.
+    pub basis: Option<Money>,
+    /// Amount; negative.
+    pub amount: Money,
+    /// There was not enough left to take all of it from.
+    pub is_cut_short: bool,
+}
+
+/// Tax of one class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tax {
+    /// Class.
+    pub class: String,
+    /// Its name.
+    pub titles: Titles,
+    /// Rate.
+    pub percent: Percent,
+    /// What it is taken from; it contains the tax if prices do.
+    pub basis: Money,
+    /// Amount, rounded once.
+    pub amount: Money,
+    /// The basis contains it.
+    pub is_included: bool,
+}
+
+/// A month of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Currency of all amounts.
+    pub currency: Currency,
+    /// How lines were rounded.
+    pub rounding: Rounding,
+    /// Lines: usage by tenant, then what the account as a whole owes.
+    pub lines: Vec<StatementLine>,
+    /// Sum of the lines.
+    pub subtotal: Money,
+    /// Discounts and coupons, in the order in which they were taken.
+    pub discounts: Vec<Deduction>,
+    /// Credits of the plan and grants.
+    pub credits: Vec<Deduction>,
+    /// Taxes.
+    pub taxes: Vec<Tax>,
+    /// What is due.
+    pub total: Money,
+}
+
+/// Lines, and what is left of each.
+struct Draft<'a> {
+    input: Input<'a>,
+    book: &'a PriceBook,
+    lines: Vec<StatementLine>,
+    left: Vec<Money>,
+    discounts: Vec<Deduction>,
+    credits: Vec<Deduction>,
+}
+
+/// Makes the statement of a month.
+pub fn statement(input: Input<'_>) -> Result<Statement, RatingError> {
+    let hour = input.until;
+    let book = input.books.at(hour).ok_or(RatingError::NoPriceBook { hour })?;
+    let mut draft = Draft {
+        input,
+        book,
+        lines: Vec::new(),
+        left: Vec::new(),
+        discounts: Vec::new(),
+        credits: Vec::new(),
+    };
+    draft.add_usage()?;
+    draft.add_surcharges()?;
+    draft.take_discounts()?;
+    draft.add_commitment()?;
+    draft.add_fees()?;
+    draft.take_coupons()?;
+    draft.take_credits()?;
+    let taxes = draft.taxes()?;
+    draft.finish(taxes).map_err(RatingError::Total)
+}
+
+impl Draft<'_> {
+    fn currency(&self) -> Currency {
+        self.book.currency()
+    }
+
+    fn zero(&self) -> Money {
+        Money::zero(self.currency())
+    }
+
+    fn push(&mut self, line: StatementLine) {
+        self.left.push(line.amount);
+        self.lines.push(line);
+    }
+
+    fn finish(self, taxes: Vec<Tax>) -> Result<Statement, MoneyError> {
+        let zero = self.zero();
+        let subtotal = self
+            .lines
+            .iter()
+            .map(|it| it.amount)
+            .try_fold(zero, Money::checked_add)?;
+        let off = self
+            .discounts
+            .iter()
+            .chain(&self.credits)
+            .map(|it| it.amount)
+            .try_fold(zero, Money::checked_add)?;
+        let tax = taxes
+            .iter()
+            .filter(|it| !it.is_included)
+            .map(|it| it.amount)
+            .try_fold(zero, Money::checked_add)?;
+        let left = self.left.iter().copied().try_fold(zero, Money::checked_add)?;
+        let net = subtotal.checked_add(off)?;
+        assert!(
+            left == net,
+            "I7: what is left of the lines is the subtotal less what was taken off"
+        );
+        Ok(Statement {
+            currency: self.currency(),
+            rounding: self.book.rounding(),
+            subtotal,
+            total: net.checked_add(tax)?,
+            lines: self.lines,
+            discounts: self.discounts,
+            credits: self.credits,
+            taxes,
+        })
+    }
+}
+
+/// An error of money about an item, discount or plan.
+fn about(item: &ItemKey) -> impl Fn(MoneyError) -> RatingError + use<'_> {
+    move |source| RatingError::Money {
+        item: item.clone(),
+        source,
+    }
+}

@@ -1,0 +1,126 @@
+//! What was agreed with one account: member class, plan, commitment, coupons, prices of its own. From TOML, dated by the
+//! month from which they hold.
+//!
+//! It must not know who the account is, nor its balance.
+
+use tallyman_common::ids::Digest;
+use tallyman_common::money::Price;
+
+use super::RatingError;
+use super::book::{BookVersions, Fault, Item, ItemKey, PriceBook};
+use super::calendar::{Day, Month};
+use super::policy::{Cut, Titles};
+
+/// Terms without faults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    /// Member class, for discounts.
+    pub class: Option<String>,
+    /// The plan.
+    pub subscription: Option<Subscription>,
+    /// What the account pays for usage in a month at least, after discounts.
+    pub commitment: Option<Price>,
+    /// No tax is due.
+    pub tax_exempt: bool,
+    /// Tiers and allowances count the usage of all its tenants together.
+    pub pools: bool,
+    /// In the order of the file, which is that of use.
+    pub coupons: Vec<Coupon>,
+    /// Items with prices of their own, in place of the price book's.
+    pub overrides: Vec<Override>,
+    /// SHA-256 of the file's bytes; zeros for no terms.
+    pub digest: Digest,
+}
+
+/// A plan, from a day on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Which plan of the price book.
+    pub plan: ItemKey,
+    /// First day.
+    pub from: Day,
+    /// First day without it.
+    pub until: Option<Day>,
+}
+
+/// A coupon that the account redeemed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coupon {
+    /// Its key.
+    pub key: ItemKey,
+    /// Its name.
+    pub titles: Titles,
+    /// Items that it is for; all if empty.
+    pub items: Vec<ItemKey>,
+    /// How much.
+    pub cut: Cut,
+    /// First month.
+    pub from: Month,
+    /// For how many months; for ever if none.
+    pub months: Option<u32>,
+}
+
+/// An item as the price book would have it, for one tenant or all of the account's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// The tenant; all if none.
+    pub tenant: Option<String>,
+    /// The item.
+    pub item: Item,
+}
+
+impl Terms {
+    /// An account with which nothing was agreed.
+    pub fn none() -> Self {
+        Self {
+            class: None,
+            subscription: None,
+            commitment: None,
+            tax_exempt: false,
+            pools: false,
+            coupons: Vec::new(),
+            overrides: Vec::new(),
+            digest: Digest::default(),
+        }
+    }
+
+    /// Reads and checks terms; every fault is told, in the order of lines. What names the price book (items, plan) is
+    /// checked against `book`, the one in force when they begin.
+    pub fn parse(text: &str, book: &PriceBook) -> Result<Self, Vec<Fault>> {
+        super::book::parse_terms(text, book)
+    }
+
+    /// The price books as they are for a tenant: with its own items, and with the quantities that its plan includes.
+    pub fn books_for(&self, tenant: &str, books: &BookVersions) -> Result<BookVersions, RatingError> {
+        let own = |it: &&Override| it.tenant.as_deref().is_none_or(|name| name == tenant);
+        let items: Vec<&Item> = self.overrides.iter().filter(own).map(|it| &it.item).collect();
+        let plan = self.subscription.as_ref().map(|it| &it.plan);
+        books.map(|book| {
+            let included = plan.and_then(|it| book.policies().plan(it));
+            let quantities = included.map_or(&[][..], |it| &it.quantities[..]);
+            (!items.is_empty() || !quantities.is_empty()).then(|| book.with(&items, quantities, self.digest))
+        })
+    }
+
+    /// Whether its tenants have different prices.
+    pub fn differs_by_tenant(&self) -> bool {
+        self.overrides.iter().any(|it| it.tenant.is_some())
+    }
+}
+
+impl Coupon {
+    /// Whether it counts in a month.
+    pub fn counts_in(&self, month: Month) -> bool {
+        let mut last = self.from;
+        let Some(months) = self.months else {
+            return self.from <= month;
+        };
+        for _ in 1..months {
+            match last.next() {
+                Ok(next) => last = next,
+                Err(_) => break,
+            }
+        }
+        months > 0 && self.from <= month && month <= last
+    }
+}
