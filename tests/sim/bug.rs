@@ -1,10 +1,22 @@
 //! Planted bugs, one by one by name, at the seams of the simulation: messages, disk, store, clocks. The shipped cores
 //! know nothing of them. Each must be caught by the invariants; else the simulation proves less than it says.
 
-use tallyman_common::record::Record;
+use std::collections::BTreeMap;
+
+use tallyman_aggregator_core::aggregator::Event;
+use tallyman_aggregator_core::bills::Books;
+use tallyman_aggregator_core::log::{Entry, Fate, position_key};
+use tallyman_aggregator_core::ports::{Changes, Store, Table};
+use tallyman_aggregator_core::restart::{META_POSITION, newest_position};
+use tallyman_aggregator_core::seal::chain::Chain;
+use tallyman_aggregator_core::seal::judge::judge;
+use tallyman_common::record::{Birth, Dims, Group, Record, Row};
 use tallyman_common::sign::NodeKey;
+use tallyman_common::time::{Hour, WallMs};
 use tallyman_common::wire::{Frame, Header, seal};
 
+use super::hub::Hub;
+use super::store::SimStore;
 use super::world::run_planted;
 
 /// What is wrong in a run.
@@ -38,10 +50,24 @@ pub enum Bug {
     StoreForgetsJudgements,
     /// A full disk makes room with the oldest segment, acknowledged or not.
     OldestDropped,
+    /// Each batch says what was used since the last one, and no more: series of their own, all from 0 on.
+    DeltasNotReadings,
+    /// Usage over a hole is inferred as soon as something came behind it, as if nothing of it could come any more.
+    InferredBeforeClose,
+    /// A batch that comes again before the commit of its own is counted again: only the store is asked.
+    BlindToPending,
+}
+
+impl Bug {
+    /// The agent puts something wrong into its rows: its disk holds what it sends. The seam is the link, where the
+    /// shipped core's frames become others, so the oracle takes the one for the other.
+    pub fn is_of_the_rows(self) -> bool {
+        matches!(self, Self::UsageDoubled | Self::DeltasNotReadings)
+    }
 }
 
 /// All of them.
-pub const ALL: [Bug; 14] = [
+pub const ALL: [Bug; 17] = [
     Bug::AckBeforeCommit,
     Bug::SpoolByChance,
     Bug::RewriteOnResend,
@@ -56,6 +82,9 @@ pub const ALL: [Bug; 14] = [
     Bug::FailedSyncIgnored,
     Bug::StoreForgetsJudgements,
     Bug::OldestDropped,
+    Bug::DeltasNotReadings,
+    Bug::InferredBeforeClose,
+    Bug::BlindToPending,
 ];
 
 /// The first of the seeds below `seeds` that shows the bug, and how: the oracle's words, or those of an assertion of the
@@ -92,8 +121,74 @@ pub fn leaving(bug: Option<Bug>, key: &NodeKey, frame: Vec<u8>, again: bool, fre
                 rows(records, |from, to| *to += *to - *from);
             }
         }),
+        Some(Bug::DeltasNotReadings) => signed_anew(key, &frame, |header, records| {
+            let (spool, seq) = (header.spool, header.seq);
+            records
+                .iter_mut()
+                .for_each(|r| as_deltas(r, Birth { spool, seq }));
+        }),
         _ => frame,
     }
+}
+
+/// One group for each set of dimensions, born with this batch.
+fn as_deltas(record: &mut Record, birth: Birth) {
+    let mut by_dims: BTreeMap<Dims, Vec<Row>> = BTreeMap::new();
+    for group in record.groups.drain(..) {
+        let deltas = group.rows.into_iter().map(|row| Row {
+            from: 0,
+            to: row.to - row.from,
+            ..row
+        });
+        by_dims.entry(group.dims).or_default().extend(deltas);
+    }
+    for (dims, mut rows) in by_dims {
+        rows.sort_by_key(|row| row.meter);
+        record.groups.push(Group { dims, birth, rows });
+    }
+}
+
+/// Infers over every hole at once; nothing of a hole is taken for missing, so that what comes takes nothing back.
+pub fn infer_early(hub: &mut Hub, now: WallMs) {
+    let Some(process) = hub.process.as_mut() else {
+        return;
+    };
+    let books = Books {
+        store: &hub.store,
+        registry: process.registry(),
+        marks: process.marks(),
+        position: process.position(),
+        now,
+    };
+    let mut drafts = Vec::new();
+    for node in books.registry.nodes.keys() {
+        let marks = books.marks.node(*node);
+        let chain = marks.map(|marks| Chain::of_doubtful(books, *node, marks).expect("it reads"));
+        let Some(chain) = chain.flatten() else { continue };
+        let hole = chain.first_unjudged(books, Hour(u32::MAX));
+        if let Some(hole) = hole.expect("it reads") {
+            drafts.push(judge(books, &chain, hole).expect("it reads"));
+        }
+    }
+    for mut draft in drafts {
+        draft.judgement.missing.clear();
+        let event = Event::Judge(u64::MAX, Box::new(draft));
+        process.step(now, event, &hub.store).expect("it reads");
+    }
+}
+
+/// Puts batches into the log once more.
+pub fn count_again(store: &mut SimStore, now: WallMs, frames: &[Vec<u8>]) {
+    let mut position = newest_position(store).expect("it reads");
+    let mut changes = Changes::default();
+    for frame in frames {
+        position += 1;
+        let entry = Entry::encode(Fate::Counted, now, frame);
+        changes.put(Table::Log, position_key(position), entry);
+    }
+    let newest = position.to_be_bytes().to_vec();
+    changes.put(Table::Meta, META_POSITION.to_vec(), newest);
+    store.inner.commit(&changes).expect("the store in memory works");
 }
 
 fn rows(records: &mut [Record], change: impl Fn(&mut u128, &mut u128)) {

@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use tallyman_aggregator_core::bills::{Books, Viewer, draft};
-use tallyman_aggregator_core::log::{Fate, Kept};
+use tallyman_aggregator_core::log::{Entry, Fate, Kept, position_key};
 use tallyman_aggregator_core::ports::{Read, Table};
 use tallyman_aggregator_core::recompute::recompute;
 use tallyman_common::codec;
 use tallyman_common::ids::{BootId, Digest, NodeId, Seq, SpoolId};
+use tallyman_common::sign::PublicKey;
 use tallyman_common::time::{BootMs, Hour, WallMs};
 use tallyman_common::wire::Header;
 
 use super::conserve;
 use super::ledger::{BatchKey, frames_of, frames_on};
+use super::series;
 use super::world::World;
 
 /// I3 at the node, and I4: what was durable in a spool and was dropped was acknowledged. What an append left that failed was not durable;
@@ -68,6 +70,7 @@ pub fn all(world: &mut World) -> Result<(), String> {
     nothing_left_behind(world, &stored)?;
     windows_do_not_overlap(&counted)?;
     conserve::all(world, &stored)?;
+    series::retired(world, &stored)?;
     let comparison = recompute(&world.hub.store, now).map_err(|e| e.to_string())?;
     if !comparison.differences.is_empty() {
         return Err(format!(
@@ -101,7 +104,8 @@ fn nothing_left_behind(world: &World, stored: &[Stored]) -> Result<(), String> {
         for (frame, _) in frames_on(&node.disk) {
             newest = Some((frame.spool, frame.seq));
             // A number that was written twice was durable once.
-            *frames.entry((frame.spool, frame.seq)).or_default() |= there.contains(&frame.digest);
+            let sent = world.ledger.as_sent(frame.digest);
+            *frames.entry((frame.spool, frame.seq)).or_default() |= there.contains(&sent);
         }
         let left = frames
             .iter()
@@ -120,6 +124,21 @@ pub(super) struct Stored {
     pub(super) header: Header,
     pub(super) position: u64,
     pub(super) is_counted: bool,
+}
+
+impl Stored {
+    /// The frame in the log, and the key of the node that signed it.
+    pub(super) fn frame(&self, world: &World) -> Result<(Vec<u8>, PublicKey), String> {
+        let value = world.hub.store.get(Table::Log, &position_key(self.position));
+        let value = value.map_err(|e| e.to_string())?;
+        let value = value.ok_or("a batch is not in the log any more")?;
+        let entry = Entry::decode(&value).map_err(|e| e.to_string())?;
+        let process = world.hub.process.as_ref().ok_or("the aggregator is down")?;
+        Ok((
+            entry.frame,
+            process.registry().nodes[&self.header.node].signing_key,
+        ))
+    }
 }
 
 /// Every batch in the store, by number.

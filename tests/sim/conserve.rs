@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use tallyman_aggregator_core::log::{Entry, position_key};
 use tallyman_aggregator_core::ports::{Read, Table};
 use tallyman_aggregator_core::rollup::cell::{
     FLAG_SPREAD, KIND_MAXIMUM, KIND_WITHDRAWN, NodeHour, OwnerHour,
@@ -15,7 +14,7 @@ use tallyman_common::meter::Meter;
 use tallyman_common::time::MINUTE_MS;
 
 use super::check::Stored;
-use super::ledger::{Usage, canonical, usage_of};
+use super::ledger::{Gone, Usage, canonical, rows_of, usage_of};
 use super::truth::EXACT;
 use super::world::World;
 
@@ -37,6 +36,7 @@ struct Billed {
     has_hole: bool,
     is_spread: bool,
     is_late: bool,
+    is_withdrawn: bool,
 }
 
 /// Compares every owner's every meter.
@@ -49,6 +49,9 @@ pub(super) fn all(world: &mut World, stored: &[Stored]) -> Result<(), String> {
     }
     if billed.values().any(|b| b.is_late) {
         world.hit("usage late");
+    }
+    if billed.values().any(|b| b.is_withdrawn) {
+        world.hit("inferred usage taken back");
     }
     let stranger = billed
         .iter()
@@ -102,7 +105,11 @@ fn one(owner: &Owner, due: &Due, billed: &Billed) -> Result<bool, String> {
 }
 
 /// The truth of all hosts, with what may be missing.
-fn due(world: &World, stored: &[Stored], holes: &BTreeSet<NodeId>) -> Result<BTreeMap<Owner, Due>, String> {
+fn due(
+    world: &mut World,
+    stored: &[Stored],
+    holes: &BTreeSet<NodeId>,
+) -> Result<BTreeMap<Owner, Due>, String> {
     let mut due: BTreeMap<Owner, Due> = BTreeMap::new();
     for node in &world.nodes {
         let is_recorded = holes.contains(&node.id) || node.former.iter().any(|id| holes.contains(id));
@@ -128,27 +135,62 @@ fn due(world: &World, stored: &[Stored], holes: &BTreeSet<NodeId>) -> Result<BTr
     Ok(due)
 }
 
-/// Batches that are not counted, and whether that is recorded: held ones, and those that are on no disk any more.
-fn missing(world: &World, stored: &[Stored], holes: &BTreeSet<NodeId>) -> Result<Vec<(Usage, bool)>, String> {
+/// Batches that are not counted, and whether that is recorded: held ones, and those that are on no disk any more. Of
+/// these only what no later reading holds.
+fn missing(
+    world: &mut World,
+    stored: &[Stored],
+    holes: &BTreeSet<NodeId>,
+) -> Result<Vec<(Usage, bool)>, String> {
     let mut known: BTreeSet<Digest> = BTreeSet::new();
     let mut missing = Vec::new();
     for batch in stored {
         known.insert(batch.header.digest());
         if !batch.is_counted {
-            let value = world.hub.store.get(Table::Log, &position_key(batch.position));
-            let value = value.map_err(|e| e.to_string())?.ok_or("a held batch is gone")?;
-            let entry = Entry::decode(&value).map_err(|e| e.to_string())?;
-            let process = world.hub.process.as_ref().ok_or("the aggregator is down")?;
-            let key = process.registry().nodes[&batch.header.node].signing_key;
-            missing.push((usage_of(&entry.frame, &key), true));
+            let (frame, key) = batch.frame(world)?;
+            missing.push((usage_of(&rows_of(&frame, &key)), true));
         }
     }
+    let mut is_owed = false;
     let gone = world.ledger.gone.iter();
-    missing.extend(
-        gone.filter(|(digest, _)| !known.contains(digest))
-            .map(|(_, (node, usage))| (usage.clone(), holes.contains(node))),
-    );
+    for (_, gone) in gone.filter(|(digest, _)| !known.contains(&world.ledger.as_sent(**digest))) {
+        let again = told_again(world, stored, gone)?;
+        let (owed, lost): (Vec<_>, Vec<_>) = gone
+            .rows
+            .iter()
+            .partition(|(owner, at, _)| again.contains(&(owner.clone(), *at)));
+        is_owed |= owed.iter().any(|(_, _, used)| *used > 0);
+        missing.push((usage_of(lost), holes.contains(&gone.key.0)));
+    }
+    if is_owed {
+        world.hit("lost batch inferred");
+    }
     Ok(missing)
+}
+
+/// Series that were told again right behind a lost batch, where its hole was judged: their readings went on, so what it
+/// said is owed in full. Not over an end of all series, and not where a restore took more than one can see.
+fn told_again(world: &World, stored: &[Stored], gone: &Gone) -> Result<BTreeSet<(Owner, usize)>, String> {
+    let (node, spool, seq) = gone.key;
+    let goes_on = world.nodes.iter().any(|n| n.id == node && !n.births_ended);
+    if gone.was_told || !goes_on || world.twisted.contains(&node) {
+        return Ok(BTreeSet::new());
+    }
+    let process = world.hub.process.as_ref().ok_or("the aggregator is down")?;
+    let holes = &process.registry().holes;
+    let around = holes.around(node, spool, seq);
+    let mut judged = holes.iter().filter(|hole| around.contains(&hole.position));
+    if around.is_empty() || judged.any(|h| h.judgement.unresolved > 0 || h.judgement.contradictions > 0) {
+        return Ok(BTreeSet::new());
+    }
+    let of_spool = |b: &&Stored| b.is_counted && b.header.node == node && b.header.spool == spool;
+    let behind = stored.iter().filter(of_spool).filter(|b| b.header.seq > seq);
+    let Some(next) = behind.min_by_key(|b| b.header.seq) else {
+        return Ok(BTreeSet::new());
+    };
+    let (frame, key) = next.frame(world)?;
+    let rows = rows_of(&frame, &key).into_iter();
+    Ok(rows.map(|(owner, at, _)| (owner, at)).collect())
 }
 
 /// Nodes that say themselves that something went unseen, of which minutes or numbers are missing, or that are silent.
@@ -179,7 +221,7 @@ fn nodes_with_holes(
     let known: BTreeSet<Digest> = stored.iter().map(|b| b.header.digest()).collect();
     let broken = stored.iter().filter(|b| {
         let before = b.header.prev_digest;
-        before != Digest::default() && !known.contains(&before)
+        before != Digest::default() && !known.contains(&world.ledger.as_sent(before))
     });
     nodes.extend(broken.map(|b| b.header.node));
     Ok(nodes)
@@ -214,6 +256,7 @@ fn billed(world: &World) -> Result<BTreeMap<Owner, Billed>, String> {
         let entry = billed.entry(canonical(&owner)).or_default();
         for (_, cell) in hour.cells().filter(|(_, c)| c.kind != KIND_MAXIMUM) {
             let sum = entry.sums.entry(cell.meter).or_default();
+            entry.is_withdrawn |= cell.kind == KIND_WITHDRAWN && cell.value > 0;
             // Parts come in order, so that what is taken back was added before.
             let new = match cell.kind {
                 KIND_WITHDRAWN => sum.checked_sub(cell.value),

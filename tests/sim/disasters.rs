@@ -1,6 +1,8 @@
 //! The rarer faults: media that rot, machines that are copied or set back, an aggregator that comes back from an older
 //! copy, and decisions at bad moments.
 
+use tallyman_agent_core::BatchRange;
+use tallyman_agent_core::spool::ListedFrame;
 use tallyman_aggregator_core::aggregator::Answer;
 use tallyman_aggregator_core::ingest::Reason;
 use tallyman_aggregator_core::memory::MemoryStore;
@@ -11,11 +13,14 @@ use tallyman_common::time::{HOUR_MS, Hour, MINUTE_MS, WallMs};
 use tallyman_common::wire::Frame;
 
 use super::bug::signed_anew;
-use super::hub::{PRICES, terms};
+use super::hub::{Asker, PRICES, terms};
 use super::ledger::{frames_of, frames_on};
 use super::node::Node;
 use super::store::NextCommit;
-use super::world::{What, World};
+use super::world::{Message, What, World};
+
+/// Bytes of a few batches.
+const NEWEST_BYTES: u64 = 4_000;
 
 /// A copy of the aggregator's store.
 pub struct Backup {
@@ -39,6 +44,8 @@ impl World {
             9 => self.fault_rolled_back(node),
             10 => self.fault_reimaged(node),
             11 => self.fault_cloned(node),
+            12 | 13 => self.fault_flipped_checkpoint(node),
+            14 | 15 => self.fault_resend(node),
             _ => {
                 self.hit("registry change");
                 let (name, now_ms) = (format!("renamed at {}", self.now_ms), self.now_ms);
@@ -89,27 +96,97 @@ impl World {
         if names.is_empty() {
             return;
         }
-        let name = &names[self.rng.below(names.len() as u64) as usize];
+        // Half of them hit the newest batches, which are those that may not have been sent.
+        let is_new = self.rng.chance(50);
+        let any = self.rng.below(names.len() as u64) as usize;
+        let name = &names[if is_new { names.len() - 1 } else { any }];
         let before = self.nodes[node].disk.bytes(name).to_vec();
         if before.is_empty() {
             return;
         }
         self.hit("flipped bit");
-        let at = self.rng.below(before.len() as u64) as usize;
+        let len = before.len() as u64;
+        let back = self.rng.below(if is_new { len.min(NEWEST_BYTES) } else { len });
+        let at = (len - 1 - back) as usize;
         self.note(format!("n{node} a bit of {name} turns over at {at}"));
         let bit = self.rng.below(8) as u8;
         self.nodes[node].disk.flip(name, at, bit);
         let sound = frames_of(name, self.nodes[node].disk.bytes(name));
         let mut lost = frames_of(name, &before);
         lost.retain(|(frame, _)| !sound.iter().any(|(s, _)| s.digest == frame.digest));
+        self.find_later(node, &lost);
         self.lost(node, lost);
     }
 
-    pub(super) fn lost(
-        &mut self,
-        node: usize,
-        frames: Vec<(tallyman_agent_core::spool::ListedFrame, Vec<u8>)>,
-    ) {
+    /// Somebody may have a copy of what is lost, and imports it hours later.
+    fn find_later(&mut self, node: usize, frames: &[(ListedFrame, Vec<u8>)]) {
+        if self.bug.is_none_or(|bug| !bug.is_of_the_rows()) && self.rng.chance(50) {
+            for (_, frame) in frames {
+                self.next_message += 1;
+                let message = self.next_message;
+                self.messages.insert(message, Message::Batch(frame.clone()));
+                let wait = self.rng.between(MINUTE_MS, 9 * HOUR_MS);
+                self.plan(wait, What::Import { node, message });
+            }
+        }
+    }
+
+    /// A batch comes with an import, while the aggregator lives and knows its node.
+    pub(super) fn import(&mut self, node: usize, message: usize) {
+        let Some(Message::Batch(frame)) = self.messages.remove(&message) else {
+            unreachable!("batches are imported")
+        };
+        if self.hub.process.is_some() && !self.healing {
+            self.hit("lost batch imported");
+            let header = Frame::parse(&frame).expect("agents write frames").header;
+            self.note(format!("batch {} of {} is imported", header.seq, header.spool));
+            self.batch_arrives(Asker { node, session: 0 }, false, frame);
+            self.hub_commit();
+        }
+    }
+
+    /// One bit of a checkpoint turns over; often the process is killed before it writes the slot anew.
+    fn fault_flipped_checkpoint(&mut self, node: usize) {
+        let names = self.nodes[node].disk.names("checkpoint-");
+        if names.is_empty() {
+            return;
+        }
+        let name = &names[self.rng.below(names.len() as u64) as usize];
+        let len = self.nodes[node].disk.bytes(name).len() as u64;
+        if len == 0 {
+            return;
+        }
+        self.hit("flipped bit in a checkpoint");
+        let at = self.rng.below(len) as usize;
+        self.note(format!("n{node} a bit of {name} turns over at {at}"));
+        let bit = self.rng.below(8) as u8;
+        self.nodes[node].disk.flip(name, at, bit);
+        if self.nodes[node].agent.is_some() && self.rng.chance(50) {
+            let power_cut = self.rng.chance(30);
+            self.kill_agent(node, power_cut);
+        }
+    }
+
+    /// An operator sends batches again, as `tallyman-agent resend` does: a range of what the spool lists.
+    fn fault_resend(&mut self, node: usize) {
+        let listed = frames_on(&self.nodes[node].disk);
+        if self.nodes[node].agent.is_none() || listed.is_empty() {
+            return;
+        }
+        let (first, _) = &listed[self.rng.below(listed.len() as u64) as usize];
+        let (spool, first) = (first.spool, first.seq);
+        let last = first + self.rng.below(40);
+        self.note(format!("n{node} sends {first} to {last} of {spool} again"));
+        let now_ms = self.now_ms;
+        let effects = self.nodes[node].resend(now_ms, vec![BatchRange { spool, first, last }]);
+        let asked = self.nodes[node].agent.as_ref().map(|a| a.status().resend.asked);
+        if asked.is_some_and(|asked| asked > 0) {
+            self.hit("resend by hand");
+        }
+        self.obey(node, effects);
+    }
+
+    pub(super) fn lost(&mut self, node: usize, frames: Vec<(ListedFrame, Vec<u8>)>) {
         let node = &self.nodes[node];
         let key = NodeKey::from_seed(&node.key_seed).public();
         self.ledger.lost(node.id, frames, &key);
@@ -227,6 +304,7 @@ impl World {
         self.hit("node re-imaged");
         self.go_down(node);
         let frames = frames_on(&self.nodes[node].disk);
+        self.find_later(node, &frames);
         self.lost(node, frames);
         self.drawn_keys += 1;
         let mut seed = [node as u8 + 1; 32];

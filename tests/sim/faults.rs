@@ -21,7 +21,11 @@ impl World {
         let first = if self.calm { 2 } else { 0 };
         let kind = self.rng.between(first, 20).min(15);
         if kind == 15 {
-            let rare = if self.calm { 12 } else { self.rng.below(14) };
+            let rare = if self.calm {
+                self.rng.between(14, 19)
+            } else {
+                self.rng.below(19)
+            };
             return self.disaster(rare, node);
         }
         match kind {

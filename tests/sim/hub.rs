@@ -1,6 +1,6 @@
 //! The aggregator's process in the simulation: gathers events, commits, crashes, comes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Event, Ticket, initialise};
 use tallyman_aggregator_core::bills::Books;
@@ -13,6 +13,8 @@ use tallyman_common::message::Hello;
 use tallyman_common::sign::NodeKey;
 use tallyman_common::time::{Hour, WallMs};
 
+use super::bug::{self, Bug};
+use super::population::SEASONAL;
 use super::store::{NextCommit, SimStore};
 
 /// Price book of the simulated platform: the shipped example.
@@ -35,6 +37,16 @@ pub struct Hub {
     pub process: Option<Aggregator>,
     waiting: BTreeMap<Ticket, Asker>,
     next_ticket: Ticket,
+    /// Batches that were counted since the last commit.
+    pending: BTreeSet<Digest>,
+    /// Batches that came again before the commit of their own.
+    twins: Vec<Vec<u8>>,
+    /// How many of those a commit was durable with.
+    pub twins_seen: u64,
+    /// Written values that the process keeps in memory at most; `None`: as many as it likes.
+    pub room: Option<usize>,
+    /// Values were taken out of memory for want of room.
+    pub has_spilled: bool,
 }
 
 impl Hub {
@@ -52,11 +64,16 @@ impl Hub {
             process: Some(process),
             waiting: BTreeMap::new(),
             next_ticket: 0,
+            pending: BTreeSet::new(),
+            twins: Vec::new(),
+            twins_seen: 0,
+            room: None,
+            has_spilled: false,
         };
         for seed in nodes {
             hub.enrol(now, seed);
         }
-        for tenant in 0..3 {
+        for tenant in 0..=SEASONAL {
             hub.command(now, Command::SetTenant(terms(tenant)));
         }
         let from = Hour(now.hour().0 - now.hour().0 % 24);
@@ -174,11 +191,17 @@ impl Hub {
     pub fn batch(&mut self, now: WallMs, asker: Asker, node: NodeId, frame: Vec<u8>) -> Result<(), Refusal> {
         let ticket = self.ticket(asker);
         if let Some(process) = self.process.as_mut() {
-            let checked = check(frame, Some(node), process.registry())?;
+            let checked = check(frame.clone(), Some(node), process.registry())?;
+            let (digest, before) = (checked.digest, process.counters());
             let event = Event::Batch(ticket, Box::new(checked));
             process
                 .step(now, event, &self.store)
                 .expect("the simulated store reads");
+            if process.counters().counted > before.counted {
+                self.pending.insert(digest);
+            } else if process.counters().duplicates > before.duplicates && self.pending.contains(&digest) {
+                self.twins.push(frame);
+            }
         }
         Ok(())
     }
@@ -207,6 +230,14 @@ impl Hub {
         let process = self.process.as_mut()?;
         match process.commit(now, flush_all, &mut self.store) {
             Ok(done) => {
+                self.has_spilled |= process.spilled() > 0;
+                self.pending.clear();
+                let twins = std::mem::take(&mut self.twins);
+                self.twins_seen += twins.len() as u64;
+                if self.store.bug == Some(Bug::BlindToPending) && !twins.is_empty() {
+                    bug::count_again(&mut self.store, now, &twins);
+                    self.start(now);
+                }
                 let asked = |(ticket, answer)| self.waiting.remove(&ticket).map(|asker| (asker, answer));
                 Some(done.into_inner().into_iter().filter_map(asked).collect())
             }
@@ -221,11 +252,17 @@ impl Hub {
     pub fn kill(&mut self) {
         self.process = None;
         self.waiting.clear();
+        self.pending.clear();
+        self.twins.clear();
     }
 
     /// The process starts again.
     pub fn start(&mut self, now: WallMs) {
-        self.process = Some(Aggregator::open(&self.store, now).expect("a committed store opens"));
+        let mut process = Aggregator::open(&self.store, now).expect("a committed store opens");
+        if let Some(hours) = self.room {
+            process.keep_at_most(hours);
+        }
+        self.process = Some(process);
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tallyman_agent_core::spool::{self, ListedFrame};
 use tallyman_agent_core::{Disk, spool::frame_of};
 use tallyman_common::ids::{Digest, NodeId, Owner, Seq, SpoolId};
+use tallyman_common::record::Record;
 use tallyman_common::sign::PublicKey;
 use tallyman_common::wire::Frame;
 
@@ -16,6 +17,19 @@ use super::truth::EXACT;
 pub type BatchKey = (NodeId, SpoolId, Seq);
 /// Usage by owner, by [`EXACT`].
 pub type Usage = BTreeMap<Owner, [u128; 7]>;
+/// Usage of one row: the claim as the batch names it, the meter's place in [`EXACT`], base units.
+pub type RowUsage = (Owner, usize, u128);
+
+/// A batch that is on no disk any more.
+#[derive(Debug, Clone)]
+pub struct Gone {
+    /// Its number.
+    pub key: BatchKey,
+    /// It was acknowledged: only a restore can have taken it from the store, and later readings need not tell of it.
+    pub was_told: bool,
+    /// What it says.
+    pub rows: Vec<RowUsage>,
+}
 
 /// What an agent was told since the last restore.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +68,9 @@ pub struct Ledger {
     /// Before it: an agent may have believed it until it heard better.
     pub told_before: Told,
     /// On no disk any more, with what they say.
-    pub gone: BTreeMap<Digest, (NodeId, Usage)>,
+    pub gone: BTreeMap<Digest, Gone>,
+    /// What frames became on their way, by their digests on disk: only under a planted bug.
+    pub sent_as: BTreeMap<Digest, Digest>,
 }
 
 impl Ledger {
@@ -70,8 +86,25 @@ impl Ledger {
     /// Batches are on this disk no longer.
     pub fn lost(&mut self, node: NodeId, frames: Vec<(ListedFrame, Vec<u8>)>, key: &PublicKey) {
         for (listed, frame) in frames {
-            self.gone.insert(listed.digest, (node, usage_of(&frame, key)));
+            let number = (node, listed.spool, listed.seq);
+            let gone = Gone {
+                key: number,
+                was_told: self.told.has(number) || self.told_before.has(number),
+                rows: rows_of(&frame, key),
+            };
+            self.gone.insert(listed.digest, gone);
         }
+    }
+
+    /// The digest under which the aggregator knows a frame.
+    pub fn as_sent(&self, digest: Digest) -> Digest {
+        self.sent_as.get(&digest).copied().unwrap_or(digest)
+    }
+
+    /// The digest under which the node knows a frame.
+    pub fn as_written(&self, digest: Digest) -> Digest {
+        let written = self.sent_as.iter().find(|(_, sent)| **sent == digest);
+        written.map_or(digest, |(written, _)| *written)
     }
 }
 
@@ -90,19 +123,31 @@ pub fn frames_on(disk: &SimDisk) -> Vec<(ListedFrame, Vec<u8>)> {
     names.iter().flat_map(|n| frames_of(n, disk.bytes(n))).collect()
 }
 
-/// What a genuine batch says was used.
-pub fn usage_of(frame: &[u8], key: &PublicKey) -> Usage {
+/// The records of a genuine batch.
+pub fn records_of(frame: &[u8], key: &PublicKey) -> Vec<Record> {
     let parsed = Frame::parse(frame).expect("agents write frames");
     let verified = parsed.verify(key).expect("signed by its node");
     let leaves = verified.open().expect("agents write genuine batches");
-    let mut usage = Usage::new();
-    for leaf in leaves {
-        let sums = usage.entry(canonical(&leaf.record.owner)).or_default();
-        for row in leaf.record.groups.iter().flat_map(|group| &group.rows) {
-            if let Some(at) = EXACT.iter().position(|meter| *meter == row.meter) {
-                sums[at] += row.to - row.from;
-            }
+    leaves.into_iter().map(|leaf| leaf.record).collect()
+}
+
+/// What each row of a genuine batch says was used.
+pub fn rows_of(frame: &[u8], key: &PublicKey) -> Vec<RowUsage> {
+    let mut usage = Vec::new();
+    for record in records_of(frame, key) {
+        for row in record.groups.iter().flat_map(|group| &group.rows) {
+            let at = EXACT.iter().position(|meter| *meter == row.meter);
+            usage.extend(at.map(|at| (record.owner.clone(), at, row.to - row.from)));
         }
+    }
+    usage
+}
+
+/// Sums of rows by account.
+pub fn usage_of<'a>(rows: impl IntoIterator<Item = &'a RowUsage>) -> Usage {
+    let mut usage = Usage::new();
+    for (owner, at, used) in rows {
+        usage.entry(canonical(owner)).or_default()[*at] += used;
     }
     usage
 }

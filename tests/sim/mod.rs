@@ -1,7 +1,7 @@
 //! Deterministic simulation: the shipped cores of several agents and one aggregator on one thread, driven from one
 //! seed. Time, disks, network, crashes and the kernels' counters are the world's; every decision is the cores'.
 //!
-//! An oracle (`truth`) remembers what each workload really used, and `check` requires the invariants I1 to I6 and I8.
+//! An oracle (`truth`) remembers what each workload really used, and `check` requires the invariants I1 to I9.
 
 // In reading order.
 /// Planted bugs.
@@ -22,10 +22,18 @@ pub mod faults;
 pub mod hub;
 /// What the oracle knows of batches.
 pub mod ledger;
+/// What happens to a machine as a whole.
+pub mod machine;
 /// One host: kernel, disk, agent.
 pub mod node;
+/// Workloads that come and go.
+pub mod population;
 /// The one source of chance.
 pub mod rng;
+/// Series that were retired.
+pub mod series;
+/// How an agent starts.
+pub mod start;
 /// A store whose commits can fail either way.
 pub mod store;
 /// What goes over the links.
@@ -42,19 +50,24 @@ pub const REQUIRED: &[&str] = &[
     "agent killed",
     "aggregator killed",
     "batch of a newer version",
+    "cells spilled",
+    "checkpoint lost",
     "clock drift",
     "clock step",
     "commit fails",
     "disk full or free",
+    "duplicate before the commit",
     "ended whole",
     "ended with a recorded hole",
     "flipped bit",
+    "flipped bit in a checkpoint",
     "forged batch",
     "hold",
     "final month adjusted",
     "final month stands",
     "host reboot",
     "hour sealed",
+    "inferred usage taken back",
     "input or output error",
     "kill at a disk operation",
     "late batch of a dead link",
@@ -62,6 +75,8 @@ pub const REQUIRED: &[&str] = &[
     "link down or up",
     "longer window",
     "lost answer",
+    "lost batch imported",
+    "lost batch inferred",
     "mapping change",
     "message cut at a byte",
     "month's end",
@@ -75,8 +90,10 @@ pub const REQUIRED: &[&str] = &[
     "registry change",
     "replayed batch",
     "restore from an older copy",
+    "resend by hand",
     "restore settled",
     "segment dropped",
+    "series retired and back",
     "sync fails, the next one says yes",
     "usage inferred",
     "usage late",

@@ -2,55 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tallyman_agent_core::event::{AgentConfig, Description, Hardware, NetEvent, NetworkSeen, Trees};
-use tallyman_agent_core::mapping::{Rule, When};
+use tallyman_agent_core::event::{Description, NetEvent, NetworkSeen, Trees};
 use tallyman_agent_core::sources::identity::ContainerId;
 use tallyman_agent_core::{
-    Agent, Effects, Event, FileKind, Fresh, Identity, Mapping, Now, OpenError, ReadFault, Slot, SourceKind,
-    Sweep, Tree, WorkloadSeen,
+    Agent, BatchRange, Effects, Event, FileKind, Now, ReadFault, Slot, SourceKind, Sweep, Tree, WorkloadSeen,
 };
-use tallyman_common::ids::{BootId, NodeId, Nonce, Owner, Seq, SpoolId};
+use tallyman_common::ids::{BootId, NodeId, Owner, Seq, SpoolId};
 use tallyman_common::message::{Hello, Welcome};
-use tallyman_common::record::Inventory;
 use tallyman_common::sign::NodeKey;
-use tallyman_common::time::{MINUTE_MS, WallMs};
+use tallyman_common::time::WallMs;
 
 use super::bug::Bug;
 use super::disk::SimDisk;
 use super::ledger::frames_on;
 use super::rng::Rng;
+use super::start::{HOLD_MS, mapping};
 use super::truth::{Truth, Workload};
-
-/// How an agent works from one start to the next: a spool that is nearly full of what an operator left lying closes
-/// longer windows, and a host under load sweeps late. Most are slow, so that a run of many hours is cheap.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// Bytes in the folder that are not the agent's.
-    ballast: u64,
-    /// How late each sweep comes, milliseconds.
-    skipped_ms: u64,
-}
-
-const fn pace(ballast: u64, skipped_minutes: u64) -> Pace {
-    Pace {
-        ballast,
-        skipped_ms: skipped_minutes * MINUTE_MS,
-    }
-}
-
-/// Windows of 1, 5, 15 and 60 minutes: 80, 90 and 95 of 100 bytes of the limit are used.
-const PACES: [Pace; 10] = [
-    pace(0, 0),
-    pace(37_000_000, 0),
-    pace(37_000_000, 1),
-    pace(37_000_000, 4),
-    pace(43_700_000, 4),
-    pace(43_700_000, 4),
-    pace(43_700_000, 9),
-    pace(43_700_000, 14),
-    pace(47_000_000, 9),
-    pace(47_000_000, 14),
-];
 
 /// A host.
 pub struct Node {
@@ -61,7 +28,7 @@ pub struct Node {
     /// Identities that the host had before.
     pub former: Vec<NodeId>,
     /// Rules give owners another name.
-    is_alt: bool,
+    pub(super) is_alt: bool,
     /// Its disk.
     pub disk: SimDisk,
     /// The agent, while its process lives.
@@ -74,16 +41,20 @@ pub struct Node {
     pub truth: Truth,
     /// True once a window was durable: before that nothing is metered.
     pub metering: bool,
-    boot: BootId,
-    booted_ms: u64,
+    pub(super) boot: BootId,
+    pub(super) booted_ms: u64,
     /// Wall clock minus world time, milliseconds.
     pub wall_offset_ms: i64,
     /// Drift of the wall clock, parts in a million.
     pub drift_ppm: i64,
     /// Batches of windows that the agent said it had closed.
-    said_durable: BTreeSet<(SpoolId, Seq)>,
+    pub(super) said_durable: BTreeSet<(SpoolId, Seq)>,
     /// What of that was not true.
     pub broken: Option<String>,
+    /// Its agent began from the counters' present values: what was used since the last window is lost.
+    pub(super) baseline_lost: bool,
+    /// Series of this host ended before their time: a batch that is lost is not in any later reading.
+    pub births_ended: bool,
     /// What is wrong in this run.
     pub bug: Option<Bug>,
     /// How late each sweep comes, milliseconds.
@@ -91,10 +62,10 @@ pub struct Node {
     /// Windows are of a minute from the next start on.
     pub is_healed: bool,
     began_ms: u64,
-    slots: BTreeMap<u64, Slot>,
+    pub(super) slots: BTreeMap<u64, Slot>,
     /// Id and owner of every container there ever was: Docker's events come also when it has ended.
-    containers: BTreeMap<u64, (String, Owner)>,
-    next_life: u64,
+    pub(super) containers: BTreeMap<u64, (String, Owner)>,
+    pub(super) next_life: u64,
 }
 
 impl Node {
@@ -120,6 +91,8 @@ impl Node {
             bug: None,
             said_durable: BTreeSet::new(),
             broken: None,
+            baseline_lost: false,
+            births_ended: false,
             skipped_ms: 0,
             is_healed: false,
             began_ms: now_ms,
@@ -150,60 +123,18 @@ impl Node {
         self.booted_ms + boot_ns.div_ceil(1_000_000)
     }
 
-    /// Starts the agent's process; false if it was killed while it started.
-    pub fn start(&mut self, world_ms: u64, rng: &mut Rng) -> bool {
-        if self.bug == Some(Bug::BootEachStart) {
-            self.boot = BootId(rng.id());
-        }
-        let now = self.now(world_ms);
-        let fresh = Fresh {
-            spool: SpoolId(rng.id()),
-            nonce: Nonce(rng.id()),
-        };
-        let identity = Identity {
-            node: self.id,
-            key: NodeKey::from_seed(&self.key_seed),
-            inventory: inventory(),
-        };
-        let pace = if self.is_healed {
-            PACES[0]
-        } else {
-            PACES[rng.below(PACES.len() as u64) as usize]
-        };
-        (self.disk.ballast, self.skipped_ms) = (pace.ballast, pace.skipped_ms);
-        let interval_ms = if rng.chance(3) { 10_000 } else { 60_000 };
-        self.slots.clear();
-        match Agent::open(
-            config(interval_ms, self.is_alt),
-            identity,
-            now,
-            fresh,
-            &mut self.disk,
-        ) {
-            Ok((agent, _)) => self.agent = Some(agent),
-            // A disk that fails or a process that is killed; anything else would be a fault of the agent.
-            Err(OpenError::Disk(_)) => return false,
-            Err(e) => panic!("the agent does not start: {e}"),
-        }
-        let lives: Vec<u64> = self.workloads.keys().copied().collect();
-        lives.iter().for_each(|life| self.announce(*life, world_ms));
-        // Docker lists containers that have ended as well.
-        let listed: Vec<u64> = self.containers.keys().copied().collect();
-        listed.iter().for_each(|life| self.describe(*life, world_ms));
-        !self.disk.is_dead()
-    }
-
     fn step(&mut self, world_ms: u64, event: Event) -> Effects {
         let now = self.now(world_ms);
         let agent = self.agent.as_mut().expect("only a living agent is stepped");
-        agent.step(now, event, &mut self.disk)
+        let effects = agent.step(now, event, &mut self.disk);
+        self.births_ended |= effects.notices.iter().any(|n| n.code == "spool-contradicted");
+        effects
     }
 
-    /// A new workload.
-    pub fn spawn(&mut self, world_ms: u64, rng: &mut Rng) -> u64 {
+    /// A new workload of a tenant.
+    pub fn spawn(&mut self, tenant: u64, world_ms: u64, rng: &mut Rng) -> u64 {
         self.next_life += 1;
         let life = self.next_life;
-        let tenant = rng.below(3);
         let is_container = rng.chance(50);
         let hex = format!("{life:064x}");
         let workload = Workload {
@@ -234,7 +165,7 @@ impl Node {
         life
     }
 
-    fn announce(&mut self, life: u64, world_ms: u64) {
+    pub(super) fn announce(&mut self, life: u64, world_ms: u64) {
         let workload = &self.workloads[&life];
         let container = workload
             .container
@@ -317,6 +248,12 @@ impl Node {
     /// One sweep over all workloads.
     pub fn sweep(&mut self, world_ms: u64) -> Effects {
         let now = self.now(world_ms);
+        if std::mem::take(&mut self.baseline_lost) {
+            for workload in self.workloads.values_mut() {
+                self.truth.at_risk(workload);
+                workload.recorded = workload.counters;
+            }
+        }
         let sweep = self
             .agent
             .as_mut()
@@ -325,16 +262,19 @@ impl Node {
         let lives: Vec<u64> = self.workloads.keys().copied().collect();
         lives.iter().for_each(|life| self.sample(*life, sweep));
         let effects = self.step(world_ms, Event::SweepDone);
-        self.note_closed(&effects);
+        self.note_closed(&effects, world_ms);
         effects
     }
 
-    fn note_closed(&mut self, effects: &Effects) {
+    fn note_closed(&mut self, effects: &Effects, world_ms: u64) {
         if let Some(closed) = &effects.closed {
             let batches = closed.first_seq..=closed.last_seq;
             self.said_durable.extend(batches.map(|seq| (closed.spool, seq)));
             self.metering = true;
-            self.workloads.values_mut().for_each(|w| w.recorded = w.sampled);
+            // Of a container that waits for its description the checkpoint tells, and no batch yet.
+            let is_told = |w: &&mut Workload| w.container.is_none() || world_ms - w.born_ms > HOLD_MS;
+            let told = self.workloads.values_mut().filter(is_told);
+            told.for_each(|w| w.recorded = w.sampled);
             self.ended.clear();
         }
     }
@@ -347,7 +287,7 @@ impl Node {
         let lives: Vec<u64> = self.workloads.keys().copied().collect();
         lives.iter().for_each(|life| self.sample(*life, sweep));
         let effects = self.step(world_ms, Event::Stop);
-        self.note_closed(&effects);
+        self.note_closed(&effects, world_ms);
         self.killed(false, rng);
     }
 
@@ -363,7 +303,7 @@ impl Node {
         }
         let workload = self.workloads.remove(&life).expect("it lived");
         self.truth.ended(&workload, world_ms);
-        if self.agent.is_some() {
+        if self.agent.is_some() && !self.baseline_lost {
             self.ended.push(workload);
         } else {
             self.truth.at_risk(&workload);
@@ -371,7 +311,7 @@ impl Node {
     }
 
     /// Sound frames of windows that the agent said it had closed.
-    fn durable_frames(&self) -> BTreeSet<(SpoolId, Seq)> {
+    pub(super) fn durable_frames(&self) -> BTreeSet<(SpoolId, Seq)> {
         let there = frames_on(&self.disk)
             .into_iter()
             .map(|(frame, _)| (frame.spool, frame.seq));
@@ -380,7 +320,7 @@ impl Node {
 
     /// The agent's process is gone.
     pub fn killed(&mut self, power_cut: bool, rng: &mut Rng) {
-        self.agent = None;
+        (self.agent, self.baseline_lost) = (None, false);
         let before = if power_cut {
             self.durable_frames()
         } else {
@@ -396,12 +336,9 @@ impl Node {
         }
     }
 
-    /// The host goes down and up again: every workload ends unread, counters begin at 0, the clock of boot too.
-    pub fn reboot(&mut self, world_ms: u64, rng: &mut Rng) {
-        self.killed(true, rng);
-        let lives: Vec<u64> = self.workloads.keys().copied().collect();
-        lives.iter().for_each(|life| self.end(*life, world_ms));
-        (self.boot, self.booted_ms) = (BootId(rng.id()), world_ms);
+    /// A person wants acknowledged batches sent again.
+    pub fn resend(&mut self, world_ms: u64, ranges: Vec<BatchRange>) -> Effects {
+        self.step(world_ms, Event::Resend(ranges))
     }
 
     /// Another rule from the next minute's edge on.
@@ -409,37 +346,6 @@ impl Node {
         self.is_alt = !self.is_alt;
         let event = Event::MappingChanged(mapping(self.is_alt));
         self.step(world_ms, event);
-    }
-
-    /// The host that went down is installed anew: an empty disk and new keys.
-    pub fn reimaged(&mut self, key_seed: [u8; 32]) {
-        self.former.push(self.id);
-        self.key_seed = key_seed;
-        self.id = NodeId::of_key(&NodeKey::from_seed(&key_seed).public().to_bytes());
-        self.disk.wipe();
-        self.metering = false;
-    }
-
-    /// The host that went down comes up with an older image of its disk: what is not on it is no longer its word.
-    pub fn set_back(&mut self, disk: SimDisk, rng: &mut Rng) {
-        self.disk = disk;
-        let power_cut = true;
-        self.disk.come_back(power_cut, rng);
-        self.said_durable = self.durable_frames();
-    }
-
-    /// A copy of a host's disk in another machine, which boots.
-    pub fn cloned(original: &Self, world_ms: u64, rng: &mut Rng) -> Self {
-        let mut clone = Self::new(0, world_ms, rng);
-        (clone.key_seed, clone.id) = (original.key_seed, original.id);
-        clone.disk = original.disk.clone();
-        let power_cut = true;
-        clone.disk.come_back(power_cut, rng);
-        clone.disk.full = false;
-        clone.disk.removed.clear();
-        (clone.is_alt, clone.bug) = (original.is_alt, original.bug);
-        clone.next_life = original.next_life + 1_000_000;
-        clone
     }
 
     /// Greets the aggregator.
@@ -460,43 +366,5 @@ impl Node {
     pub fn welcomed(&mut self, world_ms: u64, welcome: Welcome, rng: &mut Rng) -> Effects {
         let fresh = SpoolId(rng.id());
         self.net(world_ms, NetEvent::Connected { welcome, fresh })
-    }
-}
-
-fn mapping(is_alt: bool) -> Mapping {
-    let owner = if is_alt { "alt-$1" } else { "$1" };
-    Mapping {
-        rules: vec![Rule {
-            when: When::Cgroup("/tenants/*/*".into()),
-            owner: owner.into(),
-        }],
-        ..Mapping::default()
-    }
-}
-
-fn config(interval_ms: u64, is_alt: bool) -> AgentConfig {
-    AgentConfig {
-        interval_ns: interval_ms * 1_000_000,
-        full_every_ticks: 3,
-        hold_ms: 10_000,
-        live_every_ms: 5_000,
-        sources: vec!["docker".into(), "tenants".into()],
-        mapping: mapping(is_alt),
-        hardware: Hardware::default(),
-        clock_ticks_per_s: 100,
-        spool_bytes_max: 64 << 20,
-        retention_ms: 10 * MINUTE_MS,
-        backlog_bytes_per_s: 1 << 20,
-    }
-}
-
-fn inventory() -> Inventory {
-    Inventory {
-        host_name: "simulated".into(),
-        os: "none".into(),
-        kernel: "none".into(),
-        cpus: 64,
-        memory_bytes: 1 << 34,
-        agent_version: "0".into(),
     }
 }

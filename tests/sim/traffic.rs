@@ -5,6 +5,7 @@ use tallyman_agent_core::event::NetEvent;
 use tallyman_aggregator_core::aggregator::Answer;
 use tallyman_aggregator_core::ingest::Reason;
 use tallyman_aggregator_core::registry::Command;
+use tallyman_common::ids::Digest;
 use tallyman_common::message::{self, Ack, Welcome};
 use tallyman_common::sign::NodeKey;
 use tallyman_common::wire::Frame;
@@ -33,8 +34,16 @@ impl World {
                     [0; 16]
                 };
                 let key = NodeKey::from_seed(&self.nodes[node].key_seed);
+                let written = self.bug.map(|_| digest_of(&outgoing.frame));
                 let frame = bug::leaving(self.bug, &key, outgoing.frame, again, fresh);
+                if let Some(written) = written.filter(|_| self.bug.is_some_and(Bug::is_of_the_rows)) {
+                    self.ledger.sent_as.insert(written, digest_of(&frame));
+                }
                 self.last_sent[node] = Some((outgoing.spool, outgoing.seq, frame.clone()));
+                if self.rng.chance(3) {
+                    // What was sent on a link before it was cut can come beside what is sent again.
+                    self.post(node, 0, true, Message::Batch(frame.clone()));
+                }
                 self.post(node, session, true, Message::Batch(frame));
             }
         }
@@ -132,7 +141,7 @@ impl World {
         }
     }
 
-    fn batch_arrives(&mut self, asker: Asker, alive: bool, frame: Vec<u8>) {
+    pub(super) fn batch_arrives(&mut self, asker: Asker, alive: bool, frame: Vec<u8>) {
         let header = Frame::parse(&frame).expect("agents send frames").header;
         if self.bug == Some(Bug::AckBeforeCommit) && alive && self.hub.process.is_some() {
             let (spool, seq) = (header.spool, header.seq);
@@ -175,11 +184,20 @@ impl World {
         if self.hub.process.is_none() {
             return;
         }
-        match self.hub.commit(self.wall(), false) {
-            Some(answers) => answers
-                .into_iter()
-                .for_each(|(asker, answer)| self.answer(asker, answer)),
-            None => self.hub_died(),
+        let Some(answers) = self.hub.commit(self.wall(), false) else {
+            return self.hub_died();
+        };
+        let answers = answers.into_iter();
+        answers.for_each(|(asker, answer)| self.answer(asker, answer));
+        for _ in 0..std::mem::take(&mut self.hub.twins_seen) {
+            self.hit("duplicate before the commit");
+        }
+        if self.bug == Some(Bug::InferredBeforeClose) {
+            let now = self.wall();
+            bug::infer_early(&mut self.hub, now);
+            if self.hub.commit(self.wall(), false).is_none() {
+                self.hub_died();
+            }
         }
     }
 
@@ -193,12 +211,18 @@ impl World {
     pub(super) fn start_hub(&mut self) {
         if self.hub.process.is_none() {
             self.note("aggregator starts".to_owned());
+            let is_small = self.rng.chance(40);
+            self.hub.room = is_small.then(|| self.rng.below(8) as usize);
             self.hub.start(self.wall());
         }
     }
 
     fn answer(&mut self, asker: Asker, answer: Answer) {
         let Asker { node, session } = asker;
+        if session == 0 {
+            // Nobody asked: a replay, a copy, an import.
+            return;
+        }
         if self.sessions[node] != Some(session) || self.rng.chance(1) && !self.healing {
             // QUIC loses nothing on a living connection: an answer is lost with its connection.
             self.hit("lost answer");
@@ -208,6 +232,8 @@ impl World {
             return;
         }
         let message = match answer {
+            // It was answered when it came.
+            Answer::Ack(_) if self.bug == Some(Bug::AckBeforeCommit) => return,
             Answer::Ack(mut ack) => {
                 if self.bug == Some(Bug::WatermarkByTime) {
                     let last = self.last_sent[node]
@@ -228,7 +254,8 @@ impl World {
     }
 
     /// The aggregator's first answer says what it has, as an acknowledgement does.
-    fn welcomed(&mut self, node: usize, welcome: Welcome) -> Effects {
+    fn welcomed(&mut self, node: usize, mut welcome: Welcome) -> Effects {
+        welcome.watermark_digest = self.ledger.as_written(welcome.watermark_digest);
         let (watermark, above) = (welcome.watermark, welcome.above.clone());
         let agent = self.nodes[node].agent.as_ref().expect("a message reached it");
         let (id, spool) = (self.nodes[node].id, agent.status().spool);
@@ -256,6 +283,10 @@ impl World {
                 if let NetEvent::Ack(ack) = &event {
                     self.note(format!("n{node} ack {} upto {}", ack.seq, ack.upto));
                     let key = (self.nodes[node].id, ack.spool, ack.seq);
+                    if !ack.known && self.ledger.told.acked.contains(&key) {
+                        let seq = ack.seq;
+                        self.fault = Some(format!("I2: node {node}: batch {seq} came again and was new"));
+                    }
                     self.ledger.told.note(key, ack.upto);
                 }
                 self.nodes[node].net(self.now_ms, event)
@@ -264,4 +295,8 @@ impl World {
         };
         self.obey(node, effects);
     }
+}
+
+fn digest_of(frame: &[u8]) -> Digest {
+    Frame::parse(frame).expect("agents send frames").digest()
 }

@@ -26,13 +26,14 @@ const RUN_MS: u64 = HOURS * HOUR_MS;
 /// How long delivery may take once everything is healed.
 const HEAL_MS: u64 = 30 * 60_000;
 // Half a day before the first of December 2025.
-const START_MS: u64 = (490_152 - 13) * HOUR_MS + 17 * 60_000 + 4_321;
+pub(super) const START_MS: u64 = (490_152 - 13) * HOUR_MS + 17 * 60_000 + 4_321;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum What {
     Sweep { node: usize, life: u64 },
     Work { node: usize },
     Population { node: usize },
+    Season { node: usize, guest: Option<u64> },
     Describe { node: usize, life: u64 },
     StartAgent { node: usize },
     Connect { node: usize },
@@ -43,6 +44,7 @@ pub(super) enum What {
     LinkUp { node: usize },
     Fault,
     Settle,
+    Import { node: usize, message: usize },
     Close,
 }
 
@@ -179,6 +181,7 @@ impl World {
         self.plan(wait, What::StartAgent { node });
         self.plan(1, What::Work { node });
         self.plan(2, What::Population { node });
+        self.plan(MINUTE_MS, What::Season { node, guest: None });
     }
 
     /// One more host, which begins to work.
@@ -247,6 +250,9 @@ impl World {
             }
         }
         check::all(self)?;
+        if self.hub.has_spilled {
+            self.hit("cells spilled");
+        }
         *self.hits.entry("batches sent").or_insert(0) += self.sends;
         Ok(())
     }
@@ -266,6 +272,7 @@ impl World {
             What::Sweep { node, life } => self.sweep(node, life),
             What::Work { node } => self.work(node),
             What::Population { node } => self.population(node),
+            What::Season { node, guest } => self.season(node, guest),
             What::Describe { node, life } => {
                 self.note(format!("n{node} workload {life} is described"));
                 self.nodes[node].describe(life, self.now_ms);
@@ -279,6 +286,7 @@ impl World {
             What::LinkUp { node } => self.link_up[node] = true,
             What::Fault => self.fault(),
             What::Settle => self.settle(),
+            What::Import { node, message } => self.import(node, message),
             What::Close => self.close(),
         }
     }
@@ -312,48 +320,6 @@ impl World {
         }
     }
 
-    fn work(&mut self, node: usize) {
-        let elapsed = self.rng.between(20_000, 400_000);
-        if !self.healing {
-            let Self { nodes, rng, .. } = self;
-            for workload in nodes[node].workloads.values_mut() {
-                if rng.chance(70) {
-                    let has_network = workload.container.is_some();
-                    workload.counters.work(elapsed, has_network, rng);
-                }
-            }
-            self.plan(elapsed, What::Work { node });
-        }
-    }
-
-    fn population(&mut self, node: usize) {
-        if self.healing {
-            return;
-        }
-        let ready = self.nodes[node].metering;
-        if ready && self.nodes[node].workloads.len() < 6 && self.rng.chance(60) {
-            let life = self.nodes[node].spawn(self.now_ms, &mut self.rng);
-            self.note(format!(
-                "n{node} workload {life} of {}",
-                self.nodes[node].workloads[&life].path
-            ));
-            let delay = self.rng.below(9_000);
-            self.plan(delay, What::Describe { node, life });
-        } else if let Some(life) = self.nodes[node]
-            .workloads
-            .keys()
-            .next()
-            .copied()
-            .filter(|_| self.rng.chance(50))
-        {
-            self.hit("workload ended");
-            self.note(format!("n{node} workload {life} ends"));
-            self.nodes[node].end(life, self.now_ms);
-        }
-        let wait = self.rng.between(300, 900_000);
-        self.plan(wait, What::Population { node });
-    }
-
     fn start_agent(&mut self, node: usize) {
         if self.nodes[node].agent.is_some() {
             return;
@@ -363,6 +329,9 @@ impl World {
             self.hit("killed while starting");
             self.kill_agent(node, true);
             return;
+        }
+        if self.nodes[node].baseline_lost {
+            self.hit("checkpoint lost");
         }
         self.process_life[node] += 1;
         let life = self.process_life[node];

@@ -156,6 +156,17 @@ impl Aggregator {
         })
     }
 
+    /// Keeps at most so many owners' and nodes' hours in memory once they are written, in place of
+    /// [`crate::limits::CACHED_HOURS_MAX`]: a small host trades reads for memory.
+    pub fn keep_at_most(&mut self, hours: usize) {
+        self.rollup.keep_at_most(hours);
+    }
+
+    /// Owners' hours that were taken out of memory before their time, for that limit's sake, since the start.
+    pub fn spilled(&self) -> u64 {
+        self.rollup.spilled()
+    }
+
     /// Who is who now; the shell's readers keep a copy.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry

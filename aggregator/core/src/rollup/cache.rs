@@ -1,6 +1,9 @@
 //! Cells of open hours in memory. Each value carries the position of the last entry in it, so that writing some of
 //! them now and some later is safe: a restart folds from the floor on and skips what a value contains already.
 
+/// How much stays in memory.
+mod room;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -16,8 +19,9 @@ use super::fold::{BatchPlace, Overflow, fold_node, fold_record};
 use super::inference::Inference;
 use super::owners::ByOwner;
 use super::part::{Part, node_hour_key, owner_key};
-use crate::limits::{CACHED_HOURS_MAX, FLUSH_AGE_MS, FLUSH_PER_COMMIT_MAX};
+use crate::limits::{FLUSH_AGE_MS, FLUSH_PER_COMMIT_MAX};
 use crate::ports::{Changes, Read, StoreError, Table};
+use room::Room;
 
 /// Why a fold stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +102,7 @@ pub struct Rollup {
     newest: BTreeMap<Hour, u64>,
     waiting: VecDeque<Waiting>,
     cached: usize,
+    room: Room,
     /// Names of groups, each once.
     groups: BTreeSet<Arc<str>>,
     /// Only these hours; all when there are no bounds.
@@ -205,9 +210,10 @@ impl Rollup {
 
     /// Forgets all values, for they are stored otherwise now.
     pub fn forget_values(&mut self) {
-        let newest = std::mem::take(&mut self.newest);
+        let (newest, room) = (std::mem::take(&mut self.newest), self.room);
         *self = Self {
             newest,
+            room,
             ..Self::default()
         };
     }
@@ -352,29 +358,6 @@ impl Rollup {
     /// True when something waits to be written.
     pub fn is_dirty(&self) -> bool {
         !self.waiting.is_empty()
-    }
-
-    /// Forgets clean values of the oldest hours while there are too many, and all but the newest three hours.
-    fn make_room(&mut self) {
-        while self.owners.len() > 3 || self.cached > CACHED_HOURS_MAX {
-            let Some((&oldest, owners)) = self.owners.iter_mut().next() else {
-                break;
-            };
-            let before = owners.count();
-            owners.retain(|slot| slot.dirty);
-            let kept = owners.count();
-            self.cached -= before - kept;
-            if kept > 0 {
-                break;
-            }
-            self.owners.remove(&oldest);
-            let cached = &mut self.cached;
-            self.nodes.retain(|(part, _), slot| {
-                let keep = slot.dirty || *part != oldest;
-                *cached -= usize::from(!keep);
-                keep
-            });
-        }
     }
 
     /// Every value in memory as it would be written, in no order, for comparisons.
