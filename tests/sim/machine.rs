@@ -43,6 +43,8 @@ impl Node {
         clone.disk.full = false;
         clone.disk.removed.clear();
         (clone.is_alt, clone.bug) = (original.is_alt, original.bug);
+        // Docker's list is on the disk too: what waits in the checkpoint for its labels is described at once.
+        clone.containers = original.containers.clone();
         clone.next_life = original.next_life + 1_000_000;
         clone
     }

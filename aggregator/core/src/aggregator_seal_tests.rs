@@ -320,6 +320,86 @@ fn a_series_that_began_in_the_hole_began_at_zero() {
     assert_eq!(world.parts(START), [5, 25, 0]);
 }
 
+/// The first batch of the other spool, which names one before it; its series goes on from a lost reading.
+fn onward(world: &World, minute: u64, cpu: (u128, u128), birth: SpoolId) -> Vec<u8> {
+    let change = |h: &mut Header| {
+        (h.spool, h.prev_digest) = (OTHER, Digest::of(&[b"lost"]));
+        (h.boot_start, h.boot_end) = (BootMs((minute - 1) * MINUTE_MS), BootMs(minute * MINUTE_MS));
+        let end = START.start().0 + minute * MINUTE_MS;
+        (h.wall_start, h.wall_end) = (WallMs(end - MINUTE_MS), WallMs(end));
+    };
+    world.frame_born(1, change, cpu, Birth { spool: birth, seq: 1 })
+}
+
+/// An hour passes with a sign of life in the other spool; all that is due is decided.
+fn close_with_other(world: &mut World, seq: u64, hours: u64, reading: u128) -> Vec<Judgement> {
+    let minute = hours * 60 + SEAL_GRACE_MS / MINUTE_MS;
+    world.now = WallMs(START.start().0 + minute * MINUTE_MS);
+    let (spool, cpu) = (OTHER, (reading, reading));
+    let alive = Sent {
+        spool,
+        seq,
+        minute,
+        ..sent(seq, cpu)
+    };
+    assert!(matches!(world.take_batch(alive), Answer::Ack(_)));
+    world.flush();
+    world.close().0
+}
+
+#[test]
+fn a_node_that_lost_its_first_spool_whole_is_billed_for_it_when_its_readings_go_on() {
+    let mut world = World::new();
+    let first = onward(&world, 3, (30, 40), SPOOL);
+    assert!(matches!(world.answer(first), Answer::Ack(_)));
+    let judged = close_with_other(&mut world, 2, 1, 40);
+    assert_eq!(judged[0].missing, [(SPOOL, 1, u64::MAX)]);
+    assert_eq!(world.parts(START), [10, 30, 0]);
+    world.holds();
+    assert_eq!(world.close(), (vec![], 0), "once");
+    // A copy of the lost spool is found and comes after all: nothing counts twice.
+    assert!(matches!(world.take_batch(sent(1, (0, 20))), Answer::Ack(_)));
+    assert_eq!(world.parts(START), [30, 30, 30]);
+    let judged = close_with_other(&mut world, 3, 2, 40);
+    assert_eq!(judged[0].missing, [(SPOOL, 2, u64::MAX)]);
+    assert_eq!(world.parts(START), [30, 40, 30]);
+    world.holds();
+}
+
+#[test]
+fn a_spool_of_which_nothing_came_replaces_what_was_inferred_of_it_when_it_comes() {
+    let mut world = World::new();
+    let lost = SpoolId([6; 16]);
+    world.take_batch(sent(1, (0, 10)));
+    let goes_on = onward(&world, 5, (30, 40), lost);
+    assert!(matches!(world.answer(goes_on), Answer::Ack(_)));
+    let judged = close_with_other(&mut world, 2, 1, 40);
+    assert_eq!(judged[0].missing, [(SPOOL, 2, u64::MAX), (lost, 1, u64::MAX)]);
+    assert_eq!(world.parts(START), [20, 30, 0]);
+    let late = Sent {
+        spool: lost,
+        minute: 3,
+        birth: (lost, 1),
+        ..sent(1, (0, 30))
+    };
+    assert!(matches!(world.take_batch(late), Answer::Ack(_)));
+    assert_eq!(world.parts(START), [50, 30, 30]);
+    world.holds();
+}
+
+#[test]
+fn nothing_is_inferred_of_a_spool_of_which_a_batch_is_held() {
+    let mut world = World::new();
+    let possible = u128::from(MINUTE_MS + crate::limits::CPU_SLACK_MS) * 2_000_000;
+    let lie = world.take_batch(sent(1, (0, possible + 1)));
+    assert_eq!(reason_of(&lie), Some(Reason::Implausible));
+    let first = onward(&world, 3, (possible + 1, possible + 9), SPOOL);
+    assert!(matches!(world.answer(first), Answer::Ack(_)));
+    let judged = close_with_other(&mut world, 2, 1, possible + 9);
+    assert_eq!((judged[0].values, judged[0].unresolved), (0, 1));
+    assert_eq!(world.parts(START), [8, 0, 0]);
+}
+
 #[test]
 fn a_clock_that_was_off_at_first_does_not_seal_decades() {
     let mut world = World::new();

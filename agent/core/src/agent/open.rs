@@ -172,6 +172,9 @@ fn take_up(
         Choice::Ahead(c) => {
             spool.restore_acks(&c.named.acked(), c.named.acked_since);
             windows.frames_lost(end_of(last, now.boot), start);
+            if last.is_none() {
+                spool.follow_lost(c.named.digest);
+            }
             let text = "batches between the newest sound one and the checkpoint are lost; readings go on in a new spool";
             notices.push(Notice::error("spool-frames-lost", text.to_owned()));
             true

@@ -142,6 +142,16 @@ impl Spool {
         self.last_digest
     }
 
+    /// No frame is left, but there was one: the next one names it, so that nobody takes that for the very first.
+    pub fn follow_lost(&mut self, digest: Digest) {
+        assert_eq!(
+            self.last_digest,
+            Digest::default(),
+            "a sound frame is the one before"
+        );
+        self.last_digest = digest;
+    }
+
     /// Frames that were not acknowledged.
     pub fn unacked(&self) -> &BTreeSet<FrameKey> {
         &self.unacked

@@ -1,7 +1,7 @@
 //! A node's batches in order of time: runs of what came, and the holes between them. A new spool is a hole as well:
-//! what its predecessor lost at its end nobody can number.
+//! what its predecessor lost at its end nobody can number, and of a predecessor that lost all nothing came at all.
 
-use tallyman_common::ids::{NodeId, Seq, SpoolId};
+use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
 use tallyman_common::time::{Hour, WallMs};
 use tallyman_common::wire::Header;
 
@@ -46,8 +46,8 @@ pub struct Hole {
 }
 
 impl Chain {
-    /// The chain of a node with more than one run; `None` when all came in one spool, from its first batch on, or every
-    /// run but the first one has been judged.
+    /// The chain of a node with a hole in it; `None` when all came in one spool, from the node's very first batch on, or
+    /// every run but the first one has been judged.
     pub fn of_doubtful(books: Books<'_>, node: NodeId, marks: &NodeMarks) -> Result<Option<Self>, FoldError> {
         let mut spools: Vec<Vec<Run>> = marks
             .spools()
@@ -59,8 +59,7 @@ impl Chain {
         let open: Vec<&Run> = spools.iter().flatten().filter(is_open).collect();
         let nothing = match open[..] {
             [] => true,
-            // The very first batch of a node has nothing before it.
-            [run] => run.first == 1,
+            [run] => run.first == 1 && is_very_first(books.store, node, run.spool)?,
             _ => false,
         };
         if nothing {
@@ -94,12 +93,14 @@ impl Chain {
         Ok(None)
     }
 
-    /// The hole in front of a run; `None` in front of a node's very first batch.
+    /// The hole in front of a run; `None` in front of a node's very first batch. In front of the first batch of a spool
+    /// that is the first to come, but names one before it, nobody can say which batches are missing.
     pub fn hole(&self, store: &dyn Read, at: usize) -> Result<Option<Hole>, FoldError> {
         let missing = self.missing(at);
         let run = self.runs[at];
         let far = header_at(store, self.node, run.spool, run.first)?;
-        let (Some(far), false) = (far, missing.is_empty()) else {
+        let follows = |far: &Header| far.prev_digest != Digest::default();
+        let Some(far) = far.filter(|far| !missing.is_empty() || follows(far)) else {
             return Ok(None);
         };
         let before = match at.checked_sub(1).map(|at| self.runs[at]) {
@@ -131,6 +132,12 @@ impl Chain {
         }
         missing
     }
+}
+
+/// Whether the first batch of a spool has nothing before it: it names no batch.
+fn is_very_first(store: &dyn Read, node: NodeId, spool: SpoolId) -> Result<bool, FoldError> {
+    let header = header_at(store, node, spool, 1)?;
+    Ok(header.is_none_or(|h| h.prev_digest == Digest::default()))
 }
 
 fn runs_of(spool: SpoolId, mark: &Mark) -> Vec<Run> {

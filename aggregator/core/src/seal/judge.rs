@@ -3,7 +3,7 @@
 //!
 //! Nothing is inferred over a batch that is held or was discarded: what is in it is for a person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tallyman_common::ids::{Owner, Seq, SpoolId};
 use tallyman_common::meter::Meter;
@@ -132,9 +132,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A further hole: series that began in it, or in a spool of which nothing came, began at 0. False when a batch in
-    /// it is held: nothing is inferred over that.
-    fn cross(&mut self, hole: Hole) -> Result<bool, FoldError> {
+    /// A further hole: series that began in it, or in a spool of which nothing came, began at 0; such a spool is missing
+    /// as a whole. False when a batch in it is held: nothing is inferred over that.
+    fn cross(&mut self, mut hole: Hole) -> Result<bool, FoldError> {
+        let births: BTreeSet<SpoolId> = self.wanted.keys().map(|(_, _, birth, _)| birth.spool).collect();
+        let unknown = births
+            .into_iter()
+            .filter(|spool| !self.chain.runs.iter().any(|run| run.spool == *spool));
+        hole.missing.extend(unknown.map(|spool| (spool, 1, Seq::MAX)));
         for &(spool, first, last) in &hole.missing {
             let place = Place::of(self.chain.node, spool, first..=last);
             // Of what is missing only held ones can be kept.
@@ -145,12 +150,11 @@ impl Walk<'_> {
                 return Ok(false);
             }
         }
-        let spools: Vec<SpoolId> = self.chain.runs.iter().map(|r| r.spool).collect();
         let began = |birth: &Birth| {
             let missing = |&(spool, first, last): &(SpoolId, Seq, Seq)| {
                 birth.spool == spool && (first..=last).contains(&birth.seq)
             };
-            hole.missing.iter().any(missing) || !spools.contains(&birth.spool)
+            hole.missing.iter().any(missing)
         };
         let (born, left) = std::mem::take(&mut self.wanted)
             .into_iter()
@@ -193,14 +197,15 @@ impl Walk<'_> {
 
     fn draft(self, hole: Hole) -> Result<HoleDraft, FoldError> {
         let node = self.chain.node;
-        let mut missing = hole.missing.clone();
+        let mut missing = Vec::new();
         let mut spans = Vec::new();
         for (at, (crossed, usage)) in self.crossed.into_iter().enumerate() {
-            if usage.is_empty() {
+            if at > 0 && usage.is_empty() {
                 continue;
             }
-            if at > 0 {
-                missing.extend(crossed.missing);
+            missing.extend(crossed.missing);
+            if usage.is_empty() {
+                continue;
             }
             let (start, end) = (crossed.start, crossed.end);
             let sets = usage.into_iter().map(set).collect();

@@ -244,6 +244,35 @@ fn a_flipped_bit_anywhere_is_never_a_number() {
 }
 
 #[test]
+fn a_batch_behind_a_spool_that_lost_all_names_the_lost_one() {
+    let (mut world, mut truth) = (begin(), Truth::new());
+    world.run(MINUTE, work);
+    let (name, lost) = (segment(&world.disk), Books::read(&mut world.disk).headers);
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0].prev_digest, tallyman_common::ids::Digest::default());
+    world.agent = None;
+    world.disk.flip(&name, 100);
+    // Also when the process ends once more before it has closed a window.
+    for _ in 0..2 {
+        assert!(world.start());
+        world.sweep();
+        world.agent = None;
+    }
+    assert!(world.start());
+    finish(&mut world, &mut truth);
+    let books = Books::read(&mut world.disk);
+    assert_eq!(
+        (books.headers[0].seq, books.headers[0].prev_digest),
+        (1, lost[0].digest())
+    );
+    assert_ne!(books.headers[0].spool, lost[0].spool);
+    let first = books.rows("a", Meter::CPU_TIME);
+    let (birth, _, row) = &first[0];
+    assert_eq!(birth.spool, lost[0].spool, "readings go on");
+    assert!(row.from > 0);
+}
+
+#[test]
 fn a_new_boot_starts_at_zero_and_its_window_with_the_boot() {
     let (mut world, mut truth) = (begin(), Truth::new());
     scenario(&mut world, &mut truth, 0);
