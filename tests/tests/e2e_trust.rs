@@ -281,7 +281,8 @@ fn of_two_copies_that_stay_connected_one_goes_on_in_a_spool_of_its_own() -> Resu
     })
     .with_context(|| site.logs())?;
     until("it greets anew at once", SOON, || {
-        let log = [std::fs::read_to_string(site.path("agent.log"))?, copy.log_text()].swap_remove(told);
+        let logs = [std::fs::read_to_string(site.path("agent.log"))?, copy.log_text()];
+        let log = &logs[told];
         let (_, since) = log.split_once("spool-contradicted").context("it was told")?;
         Ok(since.contains("INFO connected").then_some(()))
     })
