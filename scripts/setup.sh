@@ -25,6 +25,7 @@ test_packages=(
   iproute2        # network namespaces of the end-to-end tests
   strace          # makes syncs of a running program fail in the end-to-end tests
   curl            # the demonstration and the tests ask the HTTP API
+  prometheus      # promtool checks the alert rules; the daemon that comes with it is not used
 )
 
 ci_packages=(

@@ -263,3 +263,31 @@ fn a_cloned_machine_is_billed_once_and_resolved_by_an_operator() -> Result<()> {
     ensure!(!check.contains("differ"), "{check}");
     Ok(())
 }
+
+#[test]
+fn of_two_copies_that_stay_connected_one_goes_on_in_a_spool_of_its_own() -> Result<()> {
+    let folder = format!("/tallyman-copies-{}", std::process::id());
+    let _parent = Cgroup::make(&folder)?;
+    let mut site = Site::new(&["acme"], &cgroup_rules(&folder))?;
+    site.enrol()?;
+    site.start_metering()?;
+    site.stop_agent()?;
+    let copy = start_copy(&site)?;
+    site.start_metering()?;
+    // Both close a window at the same edge of a minute, with one number; the later of the two is contradicted.
+    let told = until("one is contradicted", MINUTE, || {
+        let logs = [std::fs::read_to_string(site.path("agent.log"))?, copy.log_text()];
+        Ok(logs.iter().position(|log| log.contains("spool-contradicted")))
+    })
+    .with_context(|| site.logs())?;
+    until("it greets anew at once", SOON, || {
+        let logs = [std::fs::read_to_string(site.path("agent.log"))?, copy.log_text()];
+        let log = &logs[told];
+        let (_, since) = log.split_once("spool-contradicted").context("it was told")?;
+        Ok(since.contains("INFO connected").then_some(()))
+    })
+    .with_context(|| site.logs())?;
+    site.stop_agent()?;
+    copy.stop(SOON)?;
+    Ok(())
+}

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tallyman_aggregator_core::reconcile::Day;
 use tallyman_aggregator_core::registry::Command;
 use tallyman_aggregator_core::registry::clones::{CloneEvidence, CloneHost};
 use tallyman_common::ids::Nonce;
 
 use super::world::{Got, World, run};
+use crate::reconciler::reconcile_copy;
 
 const PAGE: &str = include_str!("../../../../docs/API.md");
 const ROUTES: &str = include_str!("../mod.rs");
@@ -153,5 +155,30 @@ fn the_examples_have_the_members_of_real_answers() {
             .change("PUT", "/api/v1/tenants/north", operator, &terms)
             .await;
         check("PUT /api/v1/tenants/{key}", &set);
+    });
+}
+
+#[test]
+fn the_examples_of_daily_books_have_the_members_of_real_answers() {
+    run(async {
+        let world = World::new().await;
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy");
+        world.handle.checkpoint(copy.clone()).await.unwrap();
+        let day = Day::of(world.hour.start());
+        let result = reconcile_copy(&copy, day).unwrap();
+        world.handle.reconciliations().write(day, &result).unwrap();
+        let all = "/api/v1/admin/reconciliations".to_owned();
+        for (heading, path) in [
+            (
+                "GET /api/v1/admin/reconciliations/{day}",
+                format!("{all}/{}", day.text()),
+            ),
+            ("GET /api/v1/admin/reconciliations", all),
+        ] {
+            let got = world.get(&path, &world.operator).await;
+            assert_eq!(got.status, 200, "{}", got.text);
+            check(heading, &got);
+        }
     });
 }

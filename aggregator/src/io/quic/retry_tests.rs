@@ -20,7 +20,7 @@ use crate::writer::{self, WriterEnd};
 
 const CLIENTS: usize = 1_000;
 /// With those who keep the door busy below its limit.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 64;
 /// Below the time after which a side without an answer gives up.
 const SOON: Duration = Duration::from_secs(20);
 
