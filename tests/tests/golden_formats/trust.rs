@@ -60,6 +60,7 @@ pub fn is_in_the_file(command: &Command) -> bool {
         | Command::SealHour { .. }
         | Command::CreateReplacementToken { .. }
         | Command::NoteClone { .. }
-        | Command::ResolveClone { .. } => true,
+        | Command::ResolveClone { .. }
+        | Command::Money(_) => true,
     }
 }
