@@ -61,6 +61,7 @@ pub fn is_in_the_file(command: &Command) -> bool {
         | Command::CreateReplacementToken { .. }
         | Command::NoteClone { .. }
         | Command::ResolveClone { .. }
+        // Its acts are in a file of their own.
         | Command::Money(_) => true,
     }
 }
