@@ -16,7 +16,8 @@ use std::ops::ControlFlow;
 
 use tallyman_common::time::WallMs;
 
-use super::tables::{AccountsError, GrantState, keys, parse};
+pub use super::tables::GrantState;
+use super::tables::{AccountsError, keys, parse};
 use crate::log::prefix_end;
 use crate::ports::{Read, Table, try_scan};
 

@@ -1,6 +1,6 @@
 //! Random movements of a few accounts. Whatever happens: the books balance and are the fold of the log (the world checks
 //! that behind every commit), every document stands at total − paid − credited, what all documents leave to pay is what
-//! the receivable accounts say, numbers are gapless, and what is refused changes nothing.
+//! the receivable accounts say, numbers are gapless, and what is refused changes nothing (I12).
 
 use std::collections::BTreeMap;
 
