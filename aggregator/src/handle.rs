@@ -5,6 +5,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
+use tallyman_aggregator_core::accounts::{Booked, MoneyCommand};
 use tallyman_aggregator_core::aggregator::{Answer, Counters};
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ingest::Checked;
@@ -206,6 +207,27 @@ impl Handle {
             Answer::Applied(position) => Ok(position),
             Answer::Rejected(rejected) => Err(rejected.into()),
             other => unreachable!("a command is applied or rejected, not {other:?}"),
+        }
+    }
+
+    /// Asks something of the ledger; answered once it is durable.
+    pub async fn money(
+        &self,
+        actor: String,
+        source: String,
+        command: MoneyCommand,
+    ) -> Result<Booked, CommandError> {
+        let command = Box::new(command);
+        let ask = |reply| Request::Money {
+            actor,
+            source,
+            command,
+            reply,
+        };
+        match self.ask(ask).await? {
+            Answer::Booked(booked) => Ok(booked),
+            Answer::Rejected(rejected) => Err(rejected.into()),
+            other => unreachable!("what is asked of the ledger is booked or rejected, not {other:?}"),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::aggregator::Answer;
 use tallyman_aggregator_core::ingest::{Checked, Reason};
 use tallyman_aggregator_core::ports::StoreError;
@@ -27,6 +28,17 @@ pub enum Request {
         source: String,
         /// What.
         command: Command,
+        /// Whom to answer.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// Something is asked of the ledger.
+    Money {
+        /// Who.
+        actor: String,
+        /// From where.
+        source: String,
+        /// What.
+        command: Box<MoneyCommand>,
         /// Whom to answer.
         reply: oneshot::Sender<Answer>,
     },

@@ -234,6 +234,17 @@ impl Writer {
                 source,
                 command,
             },
+            Request::Money {
+                actor,
+                source,
+                command,
+                reply,
+            } => Event::Money {
+                ticket: self.group.ticket(reply),
+                actor,
+                source,
+                command,
+            },
             Request::Judge(draft, reply) => Event::Judge(self.group.ticket(reply), draft),
             Request::Ping(reply) => {
                 self.group.pings.push(reply);
@@ -273,7 +284,9 @@ impl Writer {
                 let event = Event::Hello(group.ticket(reply), hello);
                 self.aggregator.step(clock::now(), event, &self.store)?;
             }
-            Request::Command { reply, .. } | Request::Judge(_, reply) => drop(reply),
+            Request::Command { reply, .. } | Request::Money { reply, .. } | Request::Judge(_, reply) => {
+                drop(reply)
+            }
             Request::Checkpoint(_, reply) => drop(reply),
             Request::Replace(repair) => drop(repair),
             Request::Ping(reply) => group.pings.push(reply),

@@ -248,7 +248,7 @@ impl World {
                 Message::Net(NetEvent::Nack(nack))
             }
             Answer::Welcome(welcome) => Message::Welcome(welcome),
-            Answer::Applied(_) | Answer::Rejected(_) => return,
+            Answer::Applied(_) | Answer::Booked(_) | Answer::Rejected(_) => return,
         };
         self.post(node, session, false, message);
     }

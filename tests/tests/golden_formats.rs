@@ -22,6 +22,9 @@ mod store;
 // Usage over holes, and what a seal is over.
 #[path = "golden_formats/seals.rs"]
 mod seals;
+// Tables and decisions of money.
+#[path = "golden_formats/money.rs"]
+mod money;
 // Decisions about who may speak as a node.
 #[path = "golden_formats/trust.rs"]
 mod trust;
@@ -43,6 +46,7 @@ fn no_golden_file_is_left_over() {
         messages::FILES,
         store::FILES,
         seals::FILES,
+        money::FILES,
         spool::FILES,
         export::FILES,
     ]

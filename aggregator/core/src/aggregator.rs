@@ -9,6 +9,8 @@ mod admit;
 mod close;
 /// Taking decisions.
 mod decide;
+/// Taking what is asked about money.
+mod money;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tallyman_common::ids::{NodeId, StoreId};
 use tallyman_common::message::{Ack, Hello, Nack, Welcome};
 use tallyman_common::time::WallMs;
 
+use crate::accounts::{Booked, MoneyCommand, Pending};
 use crate::ingest::{Checked, Marks, Reason};
 use crate::log::Kept;
 use crate::ports::{Changes, Durable, Read, Store, StoreError, Table, commit};
@@ -50,6 +53,17 @@ pub enum Event {
         /// What.
         command: Command,
     },
+    /// Something is asked of the ledger.
+    Money {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// Who.
+        actor: String,
+        /// From where.
+        source: String,
+        /// What.
+        command: Box<MoneyCommand>,
+    },
     /// A hole was judged beside the writer.
     Judge(Ticket, Box<HoleDraft>),
     /// Time passes: cells may be due.
@@ -67,6 +81,8 @@ pub enum Answer {
     Welcome(Welcome),
     /// The decision's position.
     Applied(u64),
+    /// What became of what was asked of the ledger.
+    Booked(Booked),
     /// The change has no effect.
     Rejected(Rejected),
 }
@@ -99,6 +115,7 @@ pub struct Aggregator {
     changed_nodes: BTreeSet<NodeId>,
     pending_headers: BTreeMap<Vec<u8>, Kept>,
     pending_inferences: BTreeMap<u64, Inference>,
+    pending_money: Pending,
     answers: Vec<(Ticket, Answer)>,
     failed: bool,
 }
@@ -151,6 +168,7 @@ impl Aggregator {
             changed_nodes: BTreeSet::new(),
             pending_headers: BTreeMap::new(),
             pending_inferences: BTreeMap::new(),
+            pending_money: Pending::new(),
             answers: Vec::new(),
             failed: false,
         })
@@ -211,6 +229,12 @@ impl Aggregator {
                 source,
                 command,
             } => (ticket, self.apply(now, actor, source, command, store)?),
+            Event::Money {
+                ticket,
+                actor,
+                source,
+                command,
+            } => (ticket, self.money(now, (actor, source), &command, store)?),
         };
         self.answers.push((ticket, answer));
         Ok(())
@@ -284,6 +308,7 @@ impl Aggregator {
         );
         self.pending_headers.clear();
         self.pending_inferences.clear();
+        self.pending_money.clear();
         // Answers to reads alone need no commit, but the witness comes from one all the same.
         let done = commit(store, &changes, answers);
         self.failed = done.is_err();

@@ -24,13 +24,23 @@ pub enum Table {
     NodeHours,
     /// Position → usage over a judged hole; never trimmed.
     Inferences,
+    /// Identity → invoice or note as it was issued; never changed.
+    Documents,
+    /// Number → what became of a document: payments, notes, disputes.
+    Receivables,
+    /// Ledger account and currency → its two sums.
+    Balances,
+    /// Position and place → posting; never trimmed.
+    Journal,
+    /// What finds documents, postings, grants, series and traces.
+    MoneyIndex,
     /// Single values: store identity, positions.
     Meta,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Log,
         Self::Decisions,
         Self::Headers,
@@ -39,6 +49,11 @@ impl Table {
         Self::Cells,
         Self::NodeHours,
         Self::Inferences,
+        Self::Documents,
+        Self::Receivables,
+        Self::Balances,
+        Self::Journal,
+        Self::MoneyIndex,
         Self::Meta,
     ];
 
@@ -53,6 +68,11 @@ impl Table {
             Self::Cells => "cells",
             Self::NodeHours => "node-hours",
             Self::Inferences => "inferences",
+            Self::Documents => "documents",
+            Self::Receivables => "receivables",
+            Self::Balances => "balances",
+            Self::Journal => "journal",
+            Self::MoneyIndex => "money-index",
             Self::Meta => "meta",
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
+use tallyman_aggregator_core::accounts::{Booked, MoneyCommand};
 use tallyman_aggregator_core::aggregator::{Aggregator, Answer as CoreAnswer, Event};
 use tallyman_aggregator_core::ingest::check;
 use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
@@ -17,6 +18,7 @@ use tallyman_common::time::Hour;
 
 use super::bill::Bill;
 use super::import::{BatchName, Taken};
+use super::ledger::Question;
 use super::lists::{List, list};
 use crate::config::Config;
 use crate::handle::with_books;
@@ -88,6 +90,28 @@ impl Desk {
                 other => Err(unexpected(other)),
             },
             Self::Stopped(stopped) => stopped.command(command),
+        }
+    }
+
+    /// Asks something of the ledger; what became of it.
+    pub fn money(&mut self, command: MoneyCommand) -> anyhow::Result<Booked> {
+        match self {
+            Self::Running(stream) => match ask(stream, &Order::Money(Box::new(command)))? {
+                Answer::Booked(booked) => Ok(booked),
+                other => Err(unexpected(other)),
+            },
+            Self::Stopped(stopped) => stopped.money(command),
+        }
+    }
+
+    /// Asks what the ledger says.
+    pub fn question(&mut self, question: Question) -> anyhow::Result<Value> {
+        match self {
+            Self::Running(stream) => match ask(stream, &Order::Ledger(question))? {
+                Answer::Listed(found) => Ok(found),
+                other => Err(unexpected(other)),
+            },
+            Self::Stopped(stopped) => stopped.question(question),
         }
     }
 
@@ -250,6 +274,29 @@ impl Stopped {
             *place = Taken::of(place.name, answer);
         }
         Ok(taken)
+    }
+
+    /// Asks something of the ledger.
+    fn money(&mut self, command: MoneyCommand) -> anyhow::Result<Booked> {
+        let now = clock::now();
+        let event = Event::Money {
+            ticket: 0,
+            actor: actor_of(rustix::process::getuid().as_raw()),
+            source: SOURCE.to_owned(),
+            command: Box::new(command),
+        };
+        self.aggregator.step(now, event, &self.store)?;
+        let answers = self.aggregator.commit(now, true, &mut self.store)?;
+        match answers.into_inner().pop() {
+            Some((_, CoreAnswer::Booked(booked))) => Ok(booked),
+            Some((_, CoreAnswer::Rejected(rejected))) => Err(rejected.into()),
+            other => unreachable!("what is asked of the ledger is booked or rejected, not {other:?}"),
+        }
+    }
+
+    fn question(&self, question: Question) -> anyhow::Result<Value> {
+        let (registry, position) = (self.aggregator.registry().clone(), self.aggregator.position());
+        with_books(&self.store, registry, position, |books| question.answer(books))?
     }
 
     /// A list, as an array of objects.

@@ -178,7 +178,11 @@ fn price_book(activation: &Activation) -> Value {
 
 /// The list as a table for people.
 pub fn table(which: List, rows: &Value) -> String {
-    let columns = which.columns();
+    grid(which.columns(), rows)
+}
+
+/// Objects as a table for people: these members of each.
+pub fn grid(columns: &[&str], rows: &Value) -> String {
     let mut lines = vec![
         columns
             .iter()
@@ -188,7 +192,7 @@ pub fn table(which: List, rows: &Value) -> String {
     let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
     lines.extend(
         rows.iter()
-            .map(|row| columns.iter().map(|c| cell(&row[c])).collect()),
+            .map(|row| columns.iter().map(|c| cell(&row[*c])).collect()),
     );
     let widths: Vec<usize> = (0..columns.len())
         .map(|at| lines.iter().map(|l| width(&l[at])).max().map_or(0, |w| w))

@@ -24,6 +24,10 @@ mod files;
 pub mod import;
 /// New folders.
 mod init;
+/// Invoices and notes.
+mod invoices;
+/// Reports of the ledger, and credits.
+pub mod ledger;
 /// Lists.
 pub mod lists;
 /// Comparison of cells and log.
@@ -79,6 +83,15 @@ enum Order {
     PriceBook(commerce::PriceBookOrder),
     /// A tenant's bill so far.
     Bill(bill::Bill),
+    /// Invoices and notes: lists, payments, corrections, disputes.
+    #[command(subcommand)]
+    Invoice(invoices::InvoiceOrder),
+    /// Reports of the ledger.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerOrder),
+    /// Credits that invoices use.
+    #[command(subcommand)]
+    Credit(ledger::CreditOrder),
     /// Rate files without a store.
     Rate(commerce::Rate),
     /// Batches that wait for a decision.
@@ -163,6 +176,9 @@ impl Cli {
             Order::Tenant(order) => order.run(&place.load()?, as_json),
             Order::PriceBook(order) => order.run(|| place.load(), as_json),
             Order::Bill(bill) => bill.run(&place.load()?, as_json),
+            Order::Invoice(order) => order.run(&place.load()?, as_json),
+            Order::Ledger(order) => order.run(&place.load()?, as_json),
+            Order::Credit(order) => order.run(&place.load()?, as_json),
             Order::Rate(rate) => rate.run(),
             Order::Quarantine(order) => order.run(&place.load()?, as_json),
             Order::Hole(order) => order.run(&place.load()?, as_json),

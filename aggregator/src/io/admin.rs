@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tallyman_aggregator_core::accounts::{Booked, MoneyCommand};
 use tallyman_aggregator_core::ingest::check;
 use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
 use tallyman_aggregator_core::registry::Command;
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::cli::bill::Bill;
 use crate::cli::import::{BatchName, Taken};
+use crate::cli::ledger::Question;
 use crate::cli::lists::{List, list};
 use crate::handle::{CommandError, Handle};
 use crate::io::clock;
@@ -36,6 +38,10 @@ pub const SOURCE: &str = "cli";
 pub enum Order {
     /// Make a change.
     Command(Command),
+    /// Ask something of the ledger.
+    Money(Box<MoneyCommand>),
+    /// Ask what the ledger says.
+    Ledger(Question),
     /// Show a list.
     List(List),
     /// Draft a bill.
@@ -61,6 +67,8 @@ pub enum Order {
 pub enum Answer {
     /// The change's position.
     Applied(u64),
+    /// What became of what was asked of the ledger.
+    Booked(Booked),
     /// What became of each frame, in order.
     Imported(Vec<Taken>),
     /// The list.
@@ -183,6 +191,16 @@ async fn obey(handle: &Handle, actor: &str, order: Order) -> Answer {
             Ok(position) => Answer::Applied(position),
             Err(CommandError::Rejected(rejected)) => Answer::Rejected(rejected.to_string()),
             Err(CommandError::Unavailable(error)) => Answer::Failed(error.to_string()),
+        },
+        Order::Money(command) => match handle.money(actor.to_owned(), SOURCE.to_owned(), *command).await {
+            Ok(booked) => Answer::Booked(booked),
+            Err(CommandError::Rejected(rejected)) => Answer::Rejected(rejected.to_string()),
+            Err(CommandError::Unavailable(error)) => Answer::Failed(error.to_string()),
+        },
+        Order::Ledger(question) => match handle.read(move |books| question.answer(books)).await {
+            Ok(Ok(found)) => Answer::Listed(found),
+            Ok(Err(error)) => Answer::Failed(format!("{error:#}")),
+            Err(error) => Answer::Failed(error.to_string()),
         },
         Order::List(which) => match handle.read(move |books| list(which, books)).await {
             Ok(Ok(found)) => Answer::Listed(found),

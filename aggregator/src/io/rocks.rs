@@ -333,7 +333,13 @@ fn table_options(table: Table, cache: &Cache) -> Options {
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
         }
         Table::NodeHours => blocks.set_bloom_filter(10.0, false),
-        Table::Decisions | Table::Held | Table::Marks | Table::Inferences | Table::Meta => {}
+        // Looked up for what is not there yet.
+        Table::Receivables | Table::MoneyIndex | Table::Balances => blocks.set_bloom_filter(10.0, false),
+        Table::Documents => {
+            blocks.set_bloom_filter(10.0, false);
+            options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        }
+        Table::Decisions | Table::Held | Table::Marks | Table::Inferences | Table::Journal | Table::Meta => {}
     }
     options.set_block_based_table_factory(&blocks);
     options

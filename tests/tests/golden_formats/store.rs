@@ -424,6 +424,11 @@ fn meta() {
             "cells",
             "node-hours",
             "inferences",
+            "documents",
+            "receivables",
+            "balances",
+            "journal",
+            "money-index",
             "meta"
         ]
     );

@@ -60,6 +60,8 @@ pub fn is_in_the_file(command: &Command) -> bool {
         | Command::SealHour { .. }
         | Command::CreateReplacementToken { .. }
         | Command::NoteClone { .. }
-        | Command::ResolveClone { .. } => true,
+        | Command::ResolveClone { .. }
+        // Its acts are in a file of their own.
+        | Command::Money(_) => true,
     }
 }

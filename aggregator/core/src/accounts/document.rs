@@ -12,16 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const DOCUMENT_FORMAT: u32 = 1;
 
 /// What a document is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// What an account owes for a period.
-    Invoice,
-    /// Takes back a part of an invoice, or all of it; its amounts are negative.
-    CreditNote,
-    /// Adds to an invoice.
-    DebitNote,
-}
+pub use crate::registry::money::DocumentKind as Kind;
 
 /// Who sells, or who pays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

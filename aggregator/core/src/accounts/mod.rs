@@ -1,9 +1,39 @@
 //! What is owed and why: documents that were issued, and the ledger of every movement.
 //!
-//! Invariants: I7 (printed lines sum to printed totals), I9 (what was issued never changes), I12 (the ledger balances).
-//! It must not know how documents are drawn or where they are kept.
+//! Invariants: I7 (printed lines sum to printed totals), I9 (what was issued never changes), I12 (the ledger balances,
+//! and a trace takes effect once). The path is [`decide()`]: what is asked is checked against the tables, becomes a decision
+//! with every amount, and [`fold()`] makes the tables of it. It must not know how documents are drawn or how usage becomes lines.
 
+// In reading order: what is asked and answered, the two steps, then what they stand on.
+/// What can be asked, and what is answered.
+pub mod command;
+/// From what is asked to a decision.
+mod decide;
 /// Invoices and notes as they are printed.
 pub mod document;
+/// From a decision to the tables.
+mod fold;
+/// Accounts, postings, balances, journal.
+pub mod ledger;
+/// Do a document's sums hold?
+mod paper;
+/// Answers for lists and reports.
+pub mod reads;
+/// Are the tables what the log says?
+pub mod rebuild;
+/// Numbers of documents.
+mod series;
+/// What became of a document.
+pub mod standing;
+/// Keys and values of the tables of money.
+pub mod tables;
 
+#[cfg(test)]
+mod tests;
+
+pub use command::{Booked, MoneyCommand};
+pub use decide::{Context, Drafted, Verdict, decide};
 pub use document::Document;
+pub use fold::fold;
+pub use standing::{Standing, Status};
+pub use tables::{AccountsError, Overlay, Pending};

@@ -7,6 +7,7 @@ use tallyman_common::ids::{Digest, NodeId, Nonce, Seq, SpoolId};
 use tallyman_common::time::{Hour, WallMs};
 
 use super::clones::{CloneEvidence, CloneHost};
+use super::money::MoneyDecision;
 
 /// What a token may do.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ pub struct Judgement {
 }
 
 /// A change.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Command {
     /// A new access token; only its hash is kept.
@@ -230,10 +231,13 @@ pub enum Command {
         /// Host name, for people.
         host_name: String,
     },
+    /// Something about money, with its amounts. It is asked for as a `MoneyCommand`; this is what was made
+    /// of it.
+    Money(Box<MoneyDecision>),
 }
 
 /// A command as it stands in the log.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// Position in the log.
     pub position: u64,

@@ -8,6 +8,8 @@ pub mod clones;
 pub mod command;
 /// Nodes that join, and hosts that were set up anew.
 mod joining;
+/// Decisions about money.
+pub mod money;
 /// Restores from backups.
 pub mod restores;
 /// Sealed hours and judged holes.
@@ -178,6 +180,9 @@ impl Registry {
             Command::ReadmitNode {
                 node, signing_key, ..
             } => self.check_readmit(node, signing_key),
+            Command::Money(_) => Err(Rejected::Invalid(
+                "what is decided about money is made here, not brought".into(),
+            )),
         }
     }
 
@@ -225,7 +230,8 @@ impl Registry {
                 self.held.insert(position, false);
             }
             // Neither cells nor marks are part of the registry; the decision stands for itself.
-            Command::ReplaceCells { .. } | Command::GiveUpBatches { .. } => {}
+            // Nor are the tables of money.
+            Command::ReplaceCells { .. } | Command::GiveUpBatches { .. } | Command::Money(_) => {}
             Command::JudgeHole(_) | Command::WithdrawJudgement { .. } | Command::SealHour { .. } => {
                 self.close(decision);
             }

@@ -1,0 +1,149 @@
+//! Small documents, made by hand.
+
+use tallyman_common::ids::{Digest, hex};
+use tallyman_common::money::Money;
+
+use super::world::money;
+use crate::accounts::command::Draft;
+use crate::accounts::document::{
+    Coverage, DOCUMENT_FORMAT, Deduction, Document, Kind, Line, Party, Period, Section, SectionKind, Tax,
+};
+
+/// A draft: one line of `subtotal`, and what the words add: `tax 6.00`, `included 6.00`, `discount 1.00`, `credit KEY 5.00`,
+/// `seller KEY`, `prefix INV`.
+pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draft {
+    let mut document = blank(account, month);
+    let mut total = money(subtotal);
+    let mut prefix = "INV".to_owned();
+    let less = |amount: &str| money("0.00").checked_sub(money(amount)).unwrap();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut next = || *words.next().unwrap();
+        match *word {
+            "tax" => {
+                let amount = next();
+                document.taxes.push(tax(amount, false));
+                total = total.checked_add(money(amount)).unwrap();
+            }
+            "included" => document.taxes.push(tax(next(), true)),
+            "discount" => {
+                let amount = less(next());
+                total = total.checked_add(amount).unwrap();
+                document.discounts.push(deduction("annual", amount));
+            }
+            "credit" => {
+                let key = next();
+                let amount = less(next());
+                total = total.checked_add(amount).unwrap();
+                document.credits.push(deduction(key, amount));
+            }
+            "seller" => document.seller.key = next().to_owned(),
+            "prefix" => prefix = next().to_owned(),
+            other => panic!("not understood: {other}"),
+        }
+    }
+    document.sections[0].lines[0].amount = subtotal.to_owned();
+    document.sections[0].subtotal = subtotal.to_owned();
+    document.subtotal = subtotal.to_owned();
+    document.total = total.number();
+    Draft {
+        prefix,
+        issued: "2026-12-04".to_owned(),
+        due: "2027-01-03".to_owned(),
+        document,
+    }
+}
+
+fn tax(amount: &str, included: bool) -> Tax {
+    Tax {
+        title: "增值税".to_owned(),
+        percent: "6".to_owned(),
+        basis: "0.00".to_owned(),
+        amount: amount.to_owned(),
+        included,
+    }
+}
+
+fn deduction(key: &str, amount: Money) -> Deduction {
+    Deduction {
+        key: key.to_owned(),
+        title: key.to_owned(),
+        percent: None,
+        basis: None,
+        amount: amount.number(),
+    }
+}
+
+fn party(key: &str) -> Party {
+    Party {
+        key: key.to_owned(),
+        name: key.to_owned(),
+        address: Vec::new(),
+        tax_id: None,
+        contact: Vec::new(),
+        bank: Vec::new(),
+    }
+}
+
+fn blank(account: &str, month: &str) -> Document {
+    let id = Digest::of(&[account.as_bytes(), month.as_bytes()]);
+    let line = Line {
+        number: 1,
+        item: "storage".to_owned(),
+        title: "Storage".to_owned(),
+        unit: None,
+        quantity: None,
+        unit_price: None,
+        tiers: Vec::new(),
+        amount_exact: "0".to_owned(),
+        amount: "0.00".to_owned(),
+        tax_class: "standard".to_owned(),
+        note: None,
+    };
+    Document {
+        format: DOCUMENT_FORMAT,
+        kind: Kind::Invoice,
+        id: hex(&id.0[..16]),
+        number: None,
+        corrects: None,
+        reason: None,
+        issued: None,
+        due: None,
+        seller: party("cloud"),
+        account: party(account),
+        period: Period {
+            month: month.to_owned(),
+            start: "2026-11-01T00:00:00Z".to_owned(),
+            end: "2026-12-01T00:00:00Z".to_owned(),
+            zone: "UTC".to_owned(),
+        },
+        language: "en".to_owned(),
+        currency: "CNY".to_owned(),
+        rounding: "half_up".to_owned(),
+        order: Vec::new(),
+        sections: vec![Section {
+            kind: SectionKind::Usage,
+            tenant: Some(account.to_owned()),
+            title: account.to_owned(),
+            month: None,
+            lines: vec![line],
+            subtotal: "0.00".to_owned(),
+        }],
+        subtotal: "0.00".to_owned(),
+        discounts: Vec::new(),
+        credits: Vec::new(),
+        taxes: Vec::new(),
+        total: "0.00".to_owned(),
+        coverage: Coverage {
+            complete: true,
+            expected_node_minutes: 0,
+            received_node_minutes: 0,
+            held_node_minutes: 0,
+            missing: Vec::new(),
+            inferred: Vec::new(),
+        },
+        faults: Vec::new(),
+        price_books: Vec::new(),
+        position: 1,
+    }
+}

@@ -1,0 +1,163 @@
+//! Random movements of a few accounts. Whatever happens: the books balance and are the fold of the log (the world checks
+//! that behind every commit), every document stands at total − paid − credited, what all documents leave to pay is what
+//! the receivable accounts say, numbers are gapless, and what is refused changes nothing (I12).
+
+use std::collections::BTreeMap;
+
+use super::world::{World, day, words_of};
+use crate::accounts::ledger::books::prepaid;
+use crate::accounts::reads::{Filter, documents, grants_of};
+use crate::aggregator::Answer;
+use tallyman_common::money::{Currency, Money};
+
+/// SplitMix64: small, and the same everywhere.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+
+    fn amount(&mut self) -> String {
+        // Small ones find room in large ones.
+        let end = [20_000, 3_000][self.below(2) as usize];
+        let cents = self.below(end);
+        format!("{}.{:02}", cents / 100, cents % 100)
+    }
+
+    fn number(&mut self) -> String {
+        let prefix = ["INV", "INV", "INV", "DN", "CN"][self.below(5) as usize];
+        format!("{prefix}-{:06}", 1 + self.below(7))
+    }
+
+    /// A line of [`World::obey`].
+    fn line(&mut self, turn: u64) -> String {
+        let account = ["acme", "beta", "gamma"][self.below(3) as usize];
+        // Now and then the trace of an earlier turn.
+        let trace = format!(
+            "t{}",
+            if self.below(10) == 0 {
+                self.below(turn + 1)
+            } else {
+                turn
+            }
+        );
+        let (amount, number) = (self.amount(), self.number());
+        match self.below(18) {
+            0 | 1 => {
+                let month = format!("2026-{:02}", 1 + self.below(12));
+                let sign = if self.below(8) == 0 { "-" } else { "" };
+                let tax = self.below(500);
+                let credit = match self.below(3) {
+                    0 => format!(" credit k{} {}", self.below(3), self.amount()),
+                    _ => String::new(),
+                };
+                format!(
+                    "issue {account} {month} {sign}{amount} tax {}.{:02}{credit}",
+                    tax / 100,
+                    tax % 100
+                )
+            }
+            2 | 3 => format!("pay {trace} {account} {amount} {number}={amount}"),
+            4 => format!("pay {trace} {account} {amount} {number}={amount} rest"),
+            5 => format!("pay {trace} {account} {amount} rest"),
+            6 => format!("apply {trace} {account} {number}={amount}"),
+            7 => format!("refund {trace} {account} {amount}"),
+            8 => format!(
+                "grant {account} k{} {amount} {} 2027-01-01",
+                self.below(3),
+                self.below(9)
+            ),
+            9 => format!("credit {trace} {number} {amount}"),
+            10 => format!("debit {trace} {number} {amount} 2027-02-01"),
+            11 if self.below(3) == 0 => format!("void {trace} {number}"),
+            11 => format!("dispute {trace} {number} {amount}"),
+            12 | 13 => format!("apply {trace} {account} {number}={amount}"),
+            14 => format!("dispute {trace} {number} {amount}"),
+            _ => format!("resolve {trace} {number} credited {amount}"),
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_the_books_hold() {
+    let mut reached: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in 0..12 {
+        let (mut world, mut chance) = (World::new(), Chance(seed));
+        for turn in 0..150 {
+            let lines: Vec<String> = (0..=chance.below(3)).map(|_| chance.line(turn)).collect();
+            let before = world.store.clone();
+            let answers = world.obey_all(&lines);
+            for (line, answer) in lines.iter().zip(&answers) {
+                let kind = line.split(' ').next().unwrap();
+                let kind = [
+                    "issue", "pay", "apply", "refund", "grant", "credit", "debit", "void", "dispute",
+                    "resolve",
+                ]
+                .into_iter()
+                .find(|known| *known == kind);
+                let done = matches!(answer, Answer::Booked(b) if b.position.is_some() && !b.repeated);
+                *reached.entry(kind.unwrap()).or_default() += u64::from(done);
+            }
+            let refused = |answer: &Answer| {
+                matches!(answer, Answer::Rejected(_))
+                    || matches!(answer, Answer::Booked(b) if b.position.is_none() || b.repeated)
+            };
+            if answers.iter().all(refused) {
+                assert_eq!(world.store, before, "seed {seed}: {lines:?} {answers:?}");
+            }
+        }
+        check_books(&mut world);
+    }
+    for (kind, count) in &reached {
+        assert!(*count > 10, "{kind} was done only {count} times: {reached:?}");
+    }
+}
+
+/// What must hold of the whole ledger.
+fn check_books(world: &mut World) {
+    let today = day("2027-03-01");
+    let page = documents(&world.store, &Filter::default(), today, (None, usize::MAX)).unwrap();
+    let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut left: BTreeMap<String, i128> = BTreeMap::new();
+    for row in &page.rows {
+        let it = &row.standing;
+        let units = |money: Money| money.minor_units();
+        assert_eq!(
+            units(it.left),
+            units(it.total) - units(it.paid) - units(it.credited)
+        );
+        assert!(units(it.left) >= 0, "{row:?}");
+        let (prefix, ordinal) = row.number.rsplit_once('-').unwrap();
+        numbers
+            .entry(prefix.to_owned())
+            .or_default()
+            .push(ordinal.parse().unwrap());
+        *left.entry(row.account.clone()).or_default() += units(it.left);
+    }
+    for (prefix, mut given) in numbers {
+        given.sort_unstable();
+        let wanted: Vec<u64> = (1..=given.len() as u64).collect();
+        assert_eq!(given, wanted, "{prefix} has holes or doubles");
+    }
+    let cny = Currency::parse("CNY").unwrap();
+    for (account, units) in left {
+        let text = match units {
+            0 => "zero".to_owned(),
+            _ => format!("debit {}", Money::from_minor_units(units, cny).number()),
+        };
+        assert_eq!(world.balance(&format!("receivable/{account}")), text);
+        assert!(prepaid(&world.store, &account, cny).unwrap().minor_units() >= 0);
+        for grant in grants_of(&world.store, &account, world.now).unwrap() {
+            let name = format!("grant/{account}/{}", grant.granted.key);
+            assert_eq!(world.balance(&name), format!("credit {}", grant.left.number()));
+        }
+    }
+    world.obey("now 2027-01-01");
+    let expired = world.obey_all(&["expire".to_owned()]);
+    assert!(words_of(&expired[0]) != "refused", "{expired:?}");
+}
