@@ -30,7 +30,9 @@ pub(crate) fn grouped(text: &str) -> String {
 /// comes first, so that it can't be overlooked.
 pub(crate) fn money(text: &str, currency: &str, language: &str) -> String {
     let plain = grouped(text);
-    let (sign, digits) = plain.strip_prefix('-').map_or(("", plain.as_str()), |rest| ("-", rest));
+    let (sign, digits) = plain
+        .strip_prefix('-')
+        .map_or(("", plain.as_str()), |rest| ("-", rest));
     if currency == "CNY" && is_chinese(language) {
         return format!("{sign}¥{digits}");
     }

@@ -86,7 +86,7 @@ fn section(table: &Table, sheet: &Sheet) -> Markup {
     html! {
         section {
             div.title { h2 { (table.title) } span.soft { (table.about) } }
-            table {
+            table.items {
                 thead {
                     tr {
                         th.n { (words.line) }

@@ -74,16 +74,41 @@ mod tests {
     fn period(start: &str, end: &str, zone: &str) -> Period {
         let (start, end, zone) = (start.to_owned(), end.to_owned(), zone.to_owned());
         let month = "2026-11".to_owned();
-        Period { month, start, end, zone }
+        Period {
+            month,
+            start,
+            end,
+            zone,
+        }
     }
 
     #[test]
     fn months_are_days_of_the_zone() {
         for (start, end, zone, expected) in [
-            ("2026-10-31T16:00:00Z", "2026-11-30T16:00:00Z", "Asia/Shanghai", "2026-11-01 to 2026-11-30"),
-            ("2026-11-12T01:00:00Z", "2026-11-30T16:00:00Z", "Asia/Shanghai", "2026-11-12 09:00 to 2026-12-01 00:00"),
-            ("2026-10-31T16:00:00Z", "later", "Asia/Shanghai", "2026-11-01 00:00 to later"),
-            ("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", "Nowhere/At_all", "2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z"),
+            (
+                "2026-10-31T16:00:00Z",
+                "2026-11-30T16:00:00Z",
+                "Asia/Shanghai",
+                "2026-11-01 to 2026-11-30",
+            ),
+            (
+                "2026-11-12T01:00:00Z",
+                "2026-11-30T16:00:00Z",
+                "Asia/Shanghai",
+                "2026-11-12 09:00 to 2026-12-01 00:00",
+            ),
+            (
+                "2026-10-31T16:00:00Z",
+                "later",
+                "Asia/Shanghai",
+                "2026-11-01 00:00 to later",
+            ),
+            (
+                "2026-11-01T00:00:00Z",
+                "2026-12-01T00:00:00Z",
+                "Nowhere/At_all",
+                "2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z",
+            ),
         ] {
             let text = Clock::of(zone).period(&period(start, end, zone), words("en"));
             assert_eq!(text, expected);

@@ -113,7 +113,10 @@ impl Sheet {
             sums: rest::sums(document, words),
             total: rest::total(document, words),
             included: rest::included(document, words),
-            due: document.due.as_deref().map(|day| fill(words.due_by, &[&clean(day)])),
+            due: document
+                .due
+                .as_deref()
+                .map(|day| fill(words.due_by, &[&clean(day)])),
             payment: rest::payment(document, words),
             faults: document.faults.iter().map(|fault| clean(fault)).collect(),
             coverage: rest::coverage(document, &clock, words),
@@ -123,7 +126,11 @@ impl Sheet {
 
     /// `Invoice INV-2026-000123`, or `Invoice DRAFT`.
     pub(crate) fn name(&self) -> String {
-        format!("{} {}", self.kind, self.number.as_deref().unwrap_or(self.words.draft))
+        format!(
+            "{} {}",
+            self.kind,
+            self.number.as_deref().unwrap_or(self.words.draft)
+        )
     }
 }
 
@@ -171,7 +178,11 @@ fn tables(document: &Document, words: &Words) -> Vec<Table> {
     }
     // Where all lines have the same class, the taxes below say it.
     let says_class = classes.len() > 1;
-    document.sections.iter().map(|section| table(section, says_class, words)).collect()
+    document
+        .sections
+        .iter()
+        .map(|section| table(section, says_class, words))
+        .collect()
 }
 
 fn table(section: &Section, says_class: bool, words: &Words) -> Table {
@@ -187,7 +198,11 @@ fn table(section: &Section, says_class: bool, words: &Words) -> Table {
     Table {
         title: clean(&section.title),
         about,
-        rows: section.lines.iter().map(|line| row(line, says_class, words)).collect(),
+        rows: section
+            .lines
+            .iter()
+            .map(|line| row(line, says_class, words))
+            .collect(),
         subtotal: grouped(&section.subtotal),
     }
 }

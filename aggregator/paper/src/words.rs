@@ -120,7 +120,12 @@ mod tests {
 
     #[test]
     fn chinese_is_chinese_and_all_else_english() {
-        for (language, number) in [("zh", "编号"), ("zh-CN", "编号"), ("en", "Number"), ("de", "Number")] {
+        for (language, number) in [
+            ("zh", "编号"),
+            ("zh-CN", "编号"),
+            ("en", "Number"),
+            ("de", "Number"),
+        ] {
             assert_eq!(words(language).number, number, "{language}");
         }
     }

@@ -1,7 +1,9 @@
 //! What stands above and below the tables: who, when, how much, how complete, how made. It must not know pages.
 
 use super::face::Weight;
-use super::flow::{ACCENT, BLACK, Flow, Ink, LEFT, Mark, Pen, RIGHT, RULE, SOFT, Strip, Style, WARN, WHITE, rule};
+use super::flow::{
+    ACCENT, BLACK, Flow, Ink, LEFT, Mark, Pen, RIGHT, RULE, SOFT, Strip, Style, WARN, WHITE, rule,
+};
 use crate::sheet::{Card, Fact, Sheet, Sum};
 
 const NAME: Style = Style::new(12.5, Weight::Bold, BLACK);
@@ -24,7 +26,12 @@ pub(super) fn above(flow: &mut Flow, pen: &Pen<'_>, sheet: &Sheet) {
     beside(flow, seller(pen, &sheet.seller), kind(pen, sheet));
     flow.gap(8.0);
     let marks = vec![rule(LEFT, RIGHT, 0.0, 1.6, ACCENT)];
-    flow.add(Strip { height: 1.6, marks, keep: true, ..Strip::default() });
+    flow.add(Strip {
+        height: 1.6,
+        marks,
+        keep: true,
+        ..Strip::default()
+    });
     flow.gap(14.0);
     beside(flow, payer(pen, &sheet.account), facts(pen, &sheet.facts));
 }
@@ -45,8 +52,23 @@ pub(super) fn below(flow: &mut Flow, pen: &Pen<'_>, sheet: &Sheet) {
     block(flow, pen, words.notes, BLACK, &sheet.notes, SMALL);
 }
 
+/// Up to this height two columns are one strip, in which each has its own lines.
+const BESIDE_HEIGHT_MAX: f32 = 300.0;
+
 /// Two columns as strips.
 fn beside(flow: &mut Flow, left: Column, right: Column) {
+    let height_of = |column: &Column| column.iter().map(|(height, _)| height).sum::<f32>();
+    let height = height_of(&left).max(height_of(&right));
+    if height <= BESIDE_HEIGHT_MAX {
+        let marks = stacked(left).chain(stacked(right)).collect();
+        flow.add(Strip {
+            height,
+            marks,
+            keep: true,
+            ..Strip::default()
+        });
+        return;
+    }
     let (mut left, mut right) = (left.into_iter(), right.into_iter());
     loop {
         let (a, b) = (left.next(), right.next());
@@ -56,19 +78,39 @@ fn beside(flow: &mut Flow, left: Column, right: Column) {
         let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
         let height = a.0.max(b.0);
         let marks = a.1.into_iter().chain(b.1).collect();
-        flow.add(Strip { height, marks, keep: true, ..Strip::default() });
+        flow.add(Strip {
+            height,
+            marks,
+            keep: true,
+            ..Strip::default()
+        });
     }
+}
+
+/// The marks of a column, measured from its top.
+fn stacked(column: Column) -> impl Iterator<Item = Mark> {
+    let mut top = 0.0;
+    column.into_iter().flat_map(move |(height, marks)| {
+        let moved = top;
+        top += height;
+        marks.into_iter().map(move |mark| mark.lower(moved))
+    })
 }
 
 fn texts(pen: &Pen<'_>, x: f32, width: f32, text: &str, style: Style) -> Column {
     let lines = pen.wrap(text, width, style).into_iter();
-    lines.map(|line| (style.line(), vec![pen.left(x, 0.0, &line, style)])).collect()
+    lines
+        .map(|line| (style.line(), vec![pen.left(x, 0.0, &line, style)]))
+        .collect()
 }
 
 fn seller(pen: &Pen<'_>, card: &Card) -> Column {
     let width = MIDDLE - LEFT - 20.0;
     let name = texts(pen, LEFT, width, &card.name, NAME);
-    let lines = card.lines.iter().flat_map(|line| texts(pen, LEFT, width, line, SMALL));
+    let lines = card
+        .lines
+        .iter()
+        .flat_map(|line| texts(pen, LEFT, width, line, SMALL));
     name.into_iter().chain(lines).collect()
 }
 
@@ -93,8 +135,20 @@ fn kind(pen: &Pen<'_>, sheet: &Sheet) -> Column {
 fn payer(pen: &Pen<'_>, card: &Card) -> Column {
     let width = MIDDLE - LEFT - 20.0;
     let label = texts(pen, LEFT, width, card.label, QUIET);
-    let name = texts(pen, LEFT, width, &card.name, Style { weight: Weight::Bold, ..PLAIN });
-    let lines = card.lines.iter().flat_map(|line| texts(pen, LEFT, width, line, QUIET));
+    let name = texts(
+        pen,
+        LEFT,
+        width,
+        &card.name,
+        Style {
+            weight: Weight::Bold,
+            ..PLAIN
+        },
+    );
+    let lines = card
+        .lines
+        .iter()
+        .flat_map(|line| texts(pen, LEFT, width, line, QUIET));
     label.into_iter().chain(name).chain(lines).collect()
 }
 
@@ -139,7 +193,12 @@ fn add_sum(flow: &mut Flow, pen: &Pen<'_>, sum: &Sum) {
     lines.push(pen.right(RIGHT - INSET, 3.0, &sum.amount, PLAIN));
     let height = y + 3.0;
     lines.push(rule(SUMS_LEFT, RIGHT, height - 0.5, 0.5, RULE));
-    flow.add(Strip { height, marks: lines, keep: true, ..Strip::default() });
+    flow.add(Strip {
+        height,
+        marks: lines,
+        keep: true,
+        ..Strip::default()
+    });
 }
 
 fn total(flow: &mut Flow, pen: &Pen<'_>, sheet: &Sheet) {
@@ -152,18 +211,37 @@ fn total(flow: &mut Flow, pen: &Pen<'_>, sheet: &Sheet) {
     let height = 30.0;
     let middle = |style: Style| (height - style.line()) / 2.0;
     let marks = vec![
-        Mark::Box { x: SUMS_LEFT, y: 0.0, width: RIGHT - SUMS_LEFT, height, ink: ACCENT },
+        Mark::Box {
+            x: SUMS_LEFT,
+            y: 0.0,
+            width: RIGHT - SUMS_LEFT,
+            height,
+            ink: ACCENT,
+        },
         pen.left(SUMS_LEFT + INSET, middle(label), &sheet.total.label, label),
         pen.right(RIGHT - INSET, middle(amount), &sheet.total.amount, amount),
     ];
     let after: Vec<&String> = sheet.due.iter().chain(&sheet.included).collect();
-    flow.add(Strip { height, marks, keep: !after.is_empty(), ..Strip::default() });
-    let lines: Vec<String> = after.iter().flat_map(|t| pen.wrap(t, RIGHT - SUMS_LEFT - INSET, SMALL)).collect();
+    flow.add(Strip {
+        height,
+        marks,
+        keep: !after.is_empty(),
+        ..Strip::default()
+    });
+    let lines: Vec<String> = after
+        .iter()
+        .flat_map(|t| pen.wrap(t, RIGHT - SUMS_LEFT - INSET, SMALL))
+        .collect();
     for (at, line) in lines.iter().enumerate() {
         let top = if at == 0 { 4.0 } else { 0.0 };
         let marks = vec![pen.right(RIGHT - INSET, top, line, SMALL)];
         let keep = at + 1 < lines.len();
-        flow.add(Strip { height: top + SMALL.line(), marks, keep, ..Strip::default() });
+        flow.add(Strip {
+            height: top + SMALL.line(),
+            marks,
+            keep,
+            ..Strip::default()
+        });
     }
 }
 
@@ -174,7 +252,12 @@ fn block(flow: &mut Flow, pen: &Pen<'_>, heading: &str, ink: Ink, lines: &[Strin
     }
     flow.gap(16.0);
     let marks = vec![pen.left(LEFT, 0.0, heading, Style { ink, ..HEADING })];
-    flow.add(Strip { height: HEADING.line() + 2.0, marks, keep: true, ..Strip::default() });
+    flow.add(Strip {
+        height: HEADING.line() + 2.0,
+        marks,
+        keep: true,
+        ..Strip::default()
+    });
     let last = lines.len() - 1;
     for (at, text) in lines.iter().enumerate() {
         let broken = pen.wrap(text, RIGHT - LEFT, style);
@@ -183,7 +266,12 @@ fn block(flow: &mut Flow, pen: &Pen<'_>, heading: &str, ink: Ink, lines: &[Strin
             let marks = vec![pen.left(LEFT, 0.0, text, style)];
             // Short blocks stay whole, long ones may be cut between two texts.
             let keep = line + 1 < lines_of_text || (last < 8 && at < last);
-            flow.add(Strip { height: style.line(), marks, keep, ..Strip::default() });
+            flow.add(Strip {
+                height: style.line(),
+                marks,
+                keep,
+                ..Strip::default()
+            });
         }
     }
 }
@@ -194,7 +282,10 @@ fn holes(flow: &mut Flow, pen: &Pen<'_>, sheet: &Sheet) {
         return;
     }
     let words = sheet.words;
-    let bold = Style { weight: Weight::Bold, ..SMALL };
+    let bold = Style {
+        weight: Weight::Bold,
+        ..SMALL
+    };
     let (time_x, right) = (LEFT + 230.0, RIGHT - 4.0);
     let head = || {
         let marks = vec![
@@ -203,7 +294,12 @@ fn holes(flow: &mut Flow, pen: &Pen<'_>, sheet: &Sheet) {
             pen.right(right, 0.0, words.minutes, bold),
             rule(LEFT, RIGHT, SMALL.line(), 0.5, RULE),
         ];
-        Strip { height: SMALL.line() + 3.0, marks, keep: true, ..Strip::default() }
+        Strip {
+            height: SMALL.line() + 3.0,
+            marks,
+            keep: true,
+            ..Strip::default()
+        }
     };
     let again = flow.add_head(vec![head()]);
     flow.gap(4.0);
@@ -218,7 +314,13 @@ fn holes(flow: &mut Flow, pen: &Pen<'_>, sheet: &Sheet) {
             let minutes = (at == 0).then(|| pen.right(right, 0.0, minutes, SMALL));
             let marks = node.into_iter().chain(time).chain(minutes).collect();
             let (height, keep) = (SMALL.line(), at + 1 < lines);
-            flow.add(Strip { height, marks, keep, is_gap: false, head: Some(again) });
+            flow.add(Strip {
+                height,
+                marks,
+                keep,
+                is_gap: false,
+                head: Some(again),
+            });
         }
     }
 }

@@ -29,7 +29,11 @@ pub(super) fn file(sheet: &Sheet, pages: &[Page<'_>], faces: &Faces) -> KrillaRe
     for (at, strips) in pages.iter().enumerate() {
         let mut page = document.start_page_with(a4.clone());
         let surface = page.surface();
-        let mut brush = Brush { surface, faces, is_chinese: is_chinese(sheet.words.tag) };
+        let mut brush = Brush {
+            surface,
+            faces,
+            is_chinese: is_chinese(sheet.words.tag),
+        };
         if sheet.is_draft {
             brush.mark(sheet.words.draft);
         }
@@ -60,7 +64,11 @@ fn date(text: &str) -> Option<DateTime> {
     let day: jiff::civil::Date = text.parse().ok()?;
     let part = |n: i8| u8::try_from(n).ok();
     let year = u16::try_from(day.year()).ok()?;
-    Some(DateTime::new(year).month(part(day.month())?).day(part(day.day())?))
+    Some(
+        DateTime::new(year)
+            .month(part(day.month())?)
+            .day(part(day.day())?),
+    )
 }
 
 struct Brush<'a, 'p> {
@@ -73,8 +81,16 @@ impl Brush<'_, '_> {
     fn draw(&mut self, top: f32, mark: &Mark) {
         match mark {
             Mark::Text { x, y, text, style } => self.text(*x, top + y, text, *style, false),
-            Mark::Box { x, y, width, height, ink } => {
-                let Some(area) = Rect::from_xywh(*x, top + y, *width, *height) else { return };
+            Mark::Box {
+                x,
+                y,
+                width,
+                height,
+                ink,
+            } => {
+                let Some(area) = Rect::from_xywh(*x, top + y, *width, *height) else {
+                    return;
+                };
                 let mut path = PathBuilder::new();
                 path.push_rect(area);
                 if let Some(path) = path.finish() {
@@ -90,15 +106,24 @@ impl Brush<'_, '_> {
         for run in self.faces.runs(text, style.weight, self.is_chinese) {
             self.ink(style.ink, run.is_thin.then_some(style.size * BOLDER));
             let at = Point::from_xy(x, y);
-            self.surface.draw_glyphs(at, &run.glyphs, run.font, text, style.size, as_outlines);
+            self.surface
+                .draw_glyphs(at, &run.glyphs, run.font, text, style.size, as_outlines);
             x += run.width * style.size;
         }
     }
 
     fn ink(&mut self, Ink(red, green, blue): Ink, outline: Option<f32>) {
         let color = rgb::Color::new(red, green, blue);
-        let fill = Fill { paint: color.into(), opacity: NormalizedF32::ONE, rule: FillRule::NonZero };
-        let stroke = outline.map(|width| Stroke { paint: color.into(), width, ..Stroke::default() });
+        let fill = Fill {
+            paint: color.into(),
+            opacity: NormalizedF32::ONE,
+            rule: FillRule::NonZero,
+        };
+        let stroke = outline.map(|width| Stroke {
+            paint: color.into(),
+            width,
+            ..Stroke::default()
+        });
         self.surface.set_fill(Some(fill));
         self.surface.set_stroke(stroke);
     }
@@ -108,16 +133,30 @@ impl Brush<'_, '_> {
         let unit = self.faces.width(word, Weight::Bold, self.is_chinese);
         let style = Style::new(MARK_WIDTH / unit, Weight::Bold, MARK);
         let (middle_x, middle_y) = (PAGE_WIDTH / 2.0, PAGE_HEIGHT / 2.0);
-        self.surface.push_transform(&Transform::from_rotate_at(-35.0, middle_x, middle_y));
-        self.text(middle_x - MARK_WIDTH / 2.0, middle_y + style.size * 0.36, word, style, true);
+        self.surface
+            .push_transform(&Transform::from_rotate_at(-35.0, middle_x, middle_y));
+        self.text(
+            middle_x - MARK_WIDTH / 2.0,
+            middle_y + style.size * 0.36,
+            word,
+            style,
+            true,
+        );
         self.surface.pop();
     }
 
     fn foot(&mut self, sheet: &Sheet, page: usize, pages: usize) {
-        let rule = Mark::Box { x: LEFT, y: -14.0, width: RIGHT - LEFT, height: 0.5, ink: RULE };
+        let rule = Mark::Box {
+            x: LEFT,
+            y: -14.0,
+            width: RIGHT - LEFT,
+            height: 0.5,
+            ink: RULE,
+        };
         self.draw(FOOT_Y, &rule);
         let number = format!("{page} / {pages}");
-        let width = |brush: &Self, text: &str| brush.faces.width(text, FOOT.weight, brush.is_chinese) * FOOT.size;
+        let width =
+            |brush: &Self, text: &str| brush.faces.width(text, FOOT.weight, brush.is_chinese) * FOOT.size;
         let x = RIGHT - width(self, &number);
         self.text(x, FOOT_Y, &number, FOOT, false);
         let name = sheet.name();

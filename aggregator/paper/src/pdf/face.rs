@@ -61,7 +61,10 @@ struct Pick<'a> {
 impl Faces {
     pub(super) fn new() -> Self {
         let read = |data| Face::new(data).expect("the fonts in the program are whole: the tests read them");
-        Self { latin: [read(LATIN_REGULAR), read(LATIN_BOLD)], cjk: [read(CJK_REGULAR), read(CJK_BOLD)] }
+        Self {
+            latin: [read(LATIN_REGULAR), read(LATIN_BOLD)],
+            cjk: [read(CJK_REGULAR), read(CJK_BOLD)],
+        }
     }
 
     /// Width of a character for a size of 1.
@@ -94,7 +97,15 @@ impl Faces {
                 }
                 None => {
                     let (font, is_thin) = (pick.face.font.clone(), pick.is_thin);
-                    runs.push((face, Run { font, is_thin, glyphs: vec![glyph], width: advance }));
+                    runs.push((
+                        face,
+                        Run {
+                            font,
+                            is_thin,
+                            glyphs: vec![glyph],
+                            width: advance,
+                        },
+                    ));
                 }
             }
         }
@@ -118,12 +129,20 @@ impl Faces {
         let wanted = |family: &'_ [Face; 2]| family[usize::from(is_bold)].map.map(c);
         let bold_or_regular = families.iter().find_map(|family| {
             let face = &family[usize::from(is_bold)];
-            Some(Pick { face, is_thin: false, id: wanted(family)? })
+            Some(Pick {
+                face,
+                is_thin: false,
+                id: wanted(family)?,
+            })
         });
         // The bold font for Chinese has fewer characters than the regular one.
         bold_or_regular.or_else(|| {
             let face = &self.cjk[0];
-            Some(Pick { face, is_thin: is_bold, id: face.map.map(c)? })
+            Some(Pick {
+                face,
+                is_thin: is_bold,
+                id: face.map.map(c)?,
+            })
         })
     }
 }
@@ -133,12 +152,18 @@ impl Face {
         let font = Font::new(data.into(), 0)?;
         let whole = FontRef::from_index(data, 0).ok()?;
         let metrics = whole.glyph_metrics(Size::unscaled(), LocationRef::default());
-        Some(Self { font, map: whole.charmap(), metrics })
+        Some(Self {
+            font,
+            map: whole.charmap(),
+            metrics,
+        })
     }
 
     /// Width of a glyph for a size of 1.
     fn advance(&self, id: skrifa::GlyphId) -> f32 {
-        self.metrics.advance_width(id).map_or(0.0, |units| units / self.font.units_per_em())
+        self.metrics
+            .advance_width(id)
+            .map_or(0.0, |units| units / self.font.units_per_em())
     }
 }
 

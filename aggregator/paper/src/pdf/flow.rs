@@ -51,9 +51,30 @@ impl Style {
 /// Something drawn, measured from the left edge of the page and the top of its strip.
 pub(super) enum Mark {
     /// A text; `y` is its base line.
-    Text { x: f32, y: f32, text: String, style: Style },
+    Text {
+        x: f32,
+        y: f32,
+        text: String,
+        style: Style,
+    },
     /// A filled rectangle; a rule is a low one.
-    Box { x: f32, y: f32, width: f32, height: f32, ink: Ink },
+    Box {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        ink: Ink,
+    },
+}
+
+impl Mark {
+    /// The same mark, further down.
+    pub(super) fn lower(mut self, by: f32) -> Self {
+        match &mut self {
+            Self::Text { y, .. } | Self::Box { y, .. } => *y += by,
+        }
+        self
+    }
 }
 
 /// What stands beside each other.
@@ -85,7 +106,12 @@ impl Flow {
     }
 
     pub(super) fn gap(&mut self, height: f32) {
-        self.add(Strip { height, is_gap: true, keep: true, ..Strip::default() });
+        self.add(Strip {
+            height,
+            is_gap: true,
+            keep: true,
+            ..Strip::default()
+        });
     }
 
     /// Registers strips that are repeated on each page that a table goes on on.
@@ -129,7 +155,11 @@ impl Flow {
         let first = rest.iter().find(|strip| !strip.is_gap);
         let mut y = TOP;
         let mut page = Page::new();
-        for strip in first.and_then(|strip| strip.head).iter().flat_map(|head| &self.heads[*head]) {
+        for strip in first
+            .and_then(|strip| strip.head)
+            .iter()
+            .flat_map(|head| &self.heads[*head])
+        {
             page.push((y, strip));
             y += strip.height;
         }
@@ -150,14 +180,21 @@ impl Pen<'_> {
     }
 
     pub(super) fn wrap(&self, text: &str, width: f32, style: Style) -> Vec<String> {
-        wrap(text, width, |c| self.faces.advance(c, style.weight, self.is_chinese) * style.size)
+        wrap(text, width, |c| {
+            self.faces.advance(c, style.weight, self.is_chinese) * style.size
+        })
     }
 
     /// A text that begins at `x`; `top` is the upper edge of its line.
     pub(super) fn left(&self, x: f32, top: f32, text: &str, style: Style) -> Mark {
         // The base line that centres digits and ideographs in a line.
         let y = top + style.line() / 2.0 + style.size * 0.36;
-        Mark::Text { x, y, text: text.to_owned(), style }
+        Mark::Text {
+            x,
+            y,
+            text: text.to_owned(),
+            style,
+        }
     }
 
     /// A text that ends at `x`.
@@ -168,5 +205,11 @@ impl Pen<'_> {
 
 /// A thin line from edge to edge.
 pub(super) fn rule(x: f32, right: f32, y: f32, height: f32, ink: Ink) -> Mark {
-    Mark::Box { x, y, width: right - x, height, ink }
+    Mark::Box {
+        x,
+        y,
+        width: right - x,
+        height,
+        ink,
+    }
 }

@@ -70,7 +70,10 @@ impl Press {
 
     fn compose(&self, sheet: &Sheet) -> Flow {
         let mut flow = Flow::default();
-        let pen = flow::Pen { faces: &self.faces, is_chinese: crate::words::is_chinese(sheet.words.tag) };
+        let pen = flow::Pen {
+            faces: &self.faces,
+            is_chinese: crate::words::is_chinese(sheet.words.tag),
+        };
         body::above(&mut flow, &pen, sheet);
         table::all(&mut flow, &pen, sheet);
         body::below(&mut flow, &pen, sheet);

@@ -40,7 +40,12 @@ pub(super) fn all(flow: &mut Flow, pen: &Pen<'_>, sheet: &Sheet) {
     if sheet.tables.is_empty() {
         flow.gap(16.0);
         let marks = vec![pen.left(LEFT, 0.0, sheet.words.no_lines, ABOUT)];
-        flow.add(Strip { height: ABOUT.line(), marks, keep: true, ..Strip::default() });
+        flow.add(Strip {
+            height: ABOUT.line(),
+            marks,
+            keep: true,
+            ..Strip::default()
+        });
     }
 }
 
@@ -77,7 +82,12 @@ fn title(pen: &Pen<'_>, title: &str, about: &str) -> Vec<Strip> {
         let title = lines.get(at).map(|line| pen.left(LEFT, 0.0, line, TITLE));
         let about = abouts.get(at).map(|line| pen.right(RIGHT, 2.0, line, ABOUT));
         let marks = title.into_iter().chain(about).collect();
-        Strip { height: TITLE.line(), marks, keep: true, ..Strip::default() }
+        Strip {
+            height: TITLE.line(),
+            marks,
+            keep: true,
+            ..Strip::default()
+        }
     };
     let mut strips: Vec<Strip> = (0..lines.len().max(abouts.len())).map(strip).collect();
     if let Some(last) = strips.last_mut() {
@@ -109,11 +119,17 @@ impl Columns {
         let rows = || sheet.tables.iter().flat_map(|table| &table.rows);
         let tiers = || rows().flat_map(|row| &row.tiers);
         let number = widest(words.line, &mut rows().map(|r| r.number.as_str()));
-        let quantities = rows().map(|r| r.quantity.as_str()).chain(tiers().map(|t| t.quantity.as_str()));
+        let quantities = rows()
+            .map(|r| r.quantity.as_str())
+            .chain(tiers().map(|t| t.quantity.as_str()));
         let quantity = widest(words.quantity, &mut { quantities });
-        let prices = rows().map(|r| r.price.as_str()).chain(tiers().map(|t| t.price.as_str()));
+        let prices = rows()
+            .map(|r| r.price.as_str())
+            .chain(tiers().map(|t| t.price.as_str()));
         let price = widest(words.unit_price, &mut { prices });
-        let amounts = rows().map(|r| r.amount.as_str()).chain(tiers().map(|t| t.amount.as_str()));
+        let amounts = rows()
+            .map(|r| r.amount.as_str())
+            .chain(tiers().map(|t| t.amount.as_str()));
         let subtotals = sheet.tables.iter().map(|table| pen.width(&table.subtotal, bold));
         let amount = subtotals.fold(widest(&sheet.amount_head, &mut { amounts }), f32::max);
         let unit = widest(words.unit, &mut rows().map(|r| r.unit.as_str())).min(UNIT_WIDTH_MAX);
@@ -137,7 +153,13 @@ impl Columns {
         let (words, style) = (sheet.words, head_style(self.size));
         let height = style.line() + 2.0 * PADDING;
         let marks = vec![
-            Mark::Box { x: LEFT, y: 0.0, width: RIGHT - LEFT, height, ink: WASH },
+            Mark::Box {
+                x: LEFT,
+                y: 0.0,
+                width: RIGHT - LEFT,
+                height,
+                ink: WASH,
+            },
             pen.right(self.number_right, PADDING, words.line, style),
             pen.left(self.item, PADDING, words.item, style),
             pen.right(self.quantity_right, PADDING, words.quantity, style),
@@ -145,7 +167,12 @@ impl Columns {
             pen.right(self.price_right, PADDING, words.unit_price, style),
             pen.right(RIGHT - 4.0, PADDING, &sheet.amount_head, style),
         ];
-        Strip { height, marks, keep: true, ..Strip::default() }
+        Strip {
+            height,
+            marks,
+            keep: true,
+            ..Strip::default()
+        }
     }
 
     /// A line with its tiers: one strip for each line of text, kept together.
@@ -166,11 +193,25 @@ impl Columns {
                 marks.push(pen.right(self.price_right, top, &row.price, body));
                 marks.push(pen.right(RIGHT - 4.0, top, &row.amount, body));
             }
-            strips.push(Strip { height: top + body.line(), marks, keep: true, ..Strip::default() });
+            strips.push(Strip {
+                height: top + body.line(),
+                marks,
+                keep: true,
+                ..Strip::default()
+            });
         }
-        for line in row.notes.iter().flat_map(|note| pen.wrap(note, self.item_width, small)) {
+        for line in row
+            .notes
+            .iter()
+            .flat_map(|note| pen.wrap(note, self.item_width, small))
+        {
             let marks = vec![pen.left(self.item, 0.0, &line, small)];
-            strips.push(Strip { height: small.line(), marks, keep: true, ..Strip::default() });
+            strips.push(Strip {
+                height: small.line(),
+                marks,
+                keep: true,
+                ..Strip::default()
+            });
         }
         self.tiers(pen, row, small, &mut strips);
         if let Some(last) = strips.last_mut() {
@@ -194,7 +235,12 @@ impl Columns {
                 }
                 // A long list of tiers may be cut between two of them, not beside its first or last.
                 let is_cut = count > TIERS_TOGETHER && line + 1 == lines && at > 0 && at + 2 < count;
-                strips.push(Strip { height: small.line(), marks, keep: !is_cut, ..Strip::default() });
+                strips.push(Strip {
+                    height: small.line(),
+                    marks,
+                    keep: !is_cut,
+                    ..Strip::default()
+                });
             }
         }
     }
@@ -207,7 +253,11 @@ impl Columns {
             pen.right(RIGHT - 4.0, PADDING, amount, style),
             rule(LEFT, RIGHT, height - 0.8, 0.8, ACCENT),
         ];
-        Strip { height, marks, ..Strip::default() }
+        Strip {
+            height,
+            marks,
+            ..Strip::default()
+        }
     }
 }
 

@@ -49,7 +49,9 @@ fn may_break(before: char, after: char) -> bool {
     if after == ' ' || CLOSING.contains(after) || OPENING.contains(before) {
         return false;
     }
-    is_wide(before) || is_wide(after) || (matches!(before, '-' | '/' | '_' | '@' | '–') && after.is_alphabetic())
+    is_wide(before)
+        || is_wide(after)
+        || (matches!(before, '-' | '/' | '_' | '@' | '–') && after.is_alphabetic())
 }
 
 /// Ideographs, kana and full-width signs: lines may break beside each of them.
@@ -70,7 +72,11 @@ mod tests {
             ("对象存储，标准型", 4.0, vec!["对象存", "储，标准", "型"]),
             ("（甲）（乙）", 4.0, vec!["（甲）", "（乙）"]),
             ("abcdefghij", 4.0, vec!["abcd", "efgh", "ij"]),
-            ("object-storage/standard", 15.0, vec!["object-storage/", "standard"]),
+            (
+                "object-storage/standard",
+                15.0,
+                vec!["object-storage/", "standard"],
+            ),
             ("a  b", 1.0, vec!["a", "b"]),
             ("wide", 0.1, vec!["w", "i", "d", "e"]),
         ] {

@@ -39,7 +39,10 @@ pub(crate) fn sums(document: &Document, words: &Words) -> Vec<Sum> {
         detail: fill(words.tax_on, &[&grouped(&tax.basis)]),
         amount: grouped(&tax.amount),
     });
-    std::iter::once(subtotal).chain(deductions.map(|d| deduction(d, words))).chain(taxes).collect()
+    std::iter::once(subtotal)
+        .chain(deductions.map(|d| deduction(d, words)))
+        .chain(taxes)
+        .collect()
 }
 
 fn deduction(deduction: &Deduction, words: &Words) -> Sum {
@@ -49,7 +52,11 @@ fn deduction(deduction: &Deduction, words: &Words) -> Sum {
         (Some(rate), None) => rate,
         (None, _) => String::new(),
     };
-    Sum { label: clean(&deduction.title), detail: clean(&detail), amount: grouped(&deduction.amount) }
+    Sum {
+        label: clean(&deduction.title),
+        detail: clean(&detail),
+        amount: grouped(&deduction.amount),
+    }
 }
 
 /// What is due, or given back.
@@ -70,14 +77,21 @@ pub(crate) fn included(document: &Document, words: &Words) -> Vec<String> {
     let taxes = document.taxes.iter().filter(|tax| tax.included);
     let text = |title: &str, rate: &str, basis: &str, amount: &str| {
         let on = fill(words.tax_on, &[&grouped(basis)]);
-        fill(words.tax_included, &[&format!("{title} {}, {on}: {}", percent(rate), grouped(amount))])
+        fill(
+            words.tax_included,
+            &[&format!("{title} {}, {on}: {}", percent(rate), grouped(amount))],
+        )
     };
-    taxes.map(|tax| clean(&text(&tax.title, &tax.percent, &tax.basis, &tax.amount))).collect()
+    taxes
+        .map(|tax| clean(&text(&tax.title, &tax.percent, &tax.basis, &tax.amount)))
+        .collect()
 }
 
 /// Where to pay; nothing for drafts and credit notes.
 pub(crate) fn payment(document: &Document, words: &Words) -> Vec<String> {
-    let Some(number) = document.number.as_deref() else { return Vec::new() };
+    let Some(number) = document.number.as_deref() else {
+        return Vec::new();
+    };
     if document.kind == Kind::CreditNote || document.seller.bank.is_empty() {
         return Vec::new();
     }
@@ -90,21 +104,35 @@ pub(crate) fn payment(document: &Document, words: &Words) -> Vec<String> {
 pub(crate) fn coverage(document: &Document, clock: &Clock, words: &Words) -> Coverage {
     let coverage = &document.coverage;
     let count = |n: u64| grouped(&n.to_string());
-    let template = if coverage.complete { words.complete } else { words.incomplete };
-    let (expected, received) = (count(coverage.expected_node_minutes), count(coverage.received_node_minutes));
+    let template = if coverage.complete {
+        words.complete
+    } else {
+        words.incomplete
+    };
+    let (expected, received) = (
+        count(coverage.expected_node_minutes),
+        count(coverage.received_node_minutes),
+    );
     let mut lines = vec![fill(template, &[&expected, &received])];
     if coverage.held_node_minutes > 0 {
         lines.push(fill(words.held, &[&count(coverage.held_node_minutes)]));
     }
     if !coverage.inferred.is_empty() {
-        lines.push(clean(&fill(words.inferred, &[&coverage.inferred.join(words.list)])));
+        lines.push(clean(&fill(
+            words.inferred,
+            &[&coverage.inferred.join(words.list)],
+        )));
     }
     let hole = |node: &str, from: &str, to: &str, minutes: u64| {
         [clean(node), clean(&clock.span(from, to, words)), count(minutes)]
     };
     let holes = coverage.missing.iter();
     let holes = holes.map(|h| hole(&h.node, &h.from, &h.to, h.minutes)).collect();
-    Coverage { is_complete: coverage.complete, lines, holes }
+    Coverage {
+        is_complete: coverage.complete,
+        lines,
+        holes,
+    }
 }
 
 /// How it was made.
@@ -118,7 +146,10 @@ pub(crate) fn notes(document: &Document, clock: &Clock, words: &Words) -> Vec<St
     }
     for book in &document.price_books {
         let digest: String = book.digest.chars().take(DIGEST_CHARS).collect();
-        notes.push(fill(words.price_book, &[&book.name, &clock.day(&book.from), &digest]));
+        notes.push(fill(
+            words.price_book,
+            &[&book.name, &clock.day(&book.from), &digest],
+        ));
     }
     let position = grouped(&document.position.to_string());
     notes.push(fill(words.position, &[&position, &document.id]));
