@@ -26,6 +26,7 @@ test_packages=(
   strace          # makes syncs of a running program fail in the end-to-end tests
   curl            # the demonstration and the tests ask the HTTP API
   prometheus      # promtool checks the alert rules; the daemon that comes with it is not used
+  poppler-utils   # pdftotext and pdffonts read the invoices that were made
 )
 
 ci_packages=(

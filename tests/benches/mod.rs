@@ -16,6 +16,8 @@ pub mod bare;
 pub mod docker;
 /// The aggregator under load.
 pub mod ingest;
+/// Invoices as PDF.
+pub mod pdf;
 
 use std::path::PathBuf;
 
@@ -31,6 +33,7 @@ const BENCHES: &[Bench] = &[
     ("ingest", ingest::run),
     ("agent", agent::run),
     ("docker", docker::run),
+    ("pdf", pdf::run),
 ];
 
 /// Runs the measurements that `arguments` name, all if none; `--quick` makes them tiny, to see that they still work.
