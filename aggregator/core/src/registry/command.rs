@@ -8,6 +8,7 @@ use tallyman_common::time::{Hour, WallMs};
 
 use super::clones::{CloneEvidence, CloneHost};
 use super::money::MoneyDecision;
+use super::payers::{Account, Seller};
 
 /// What a token may do.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
@@ -119,6 +120,19 @@ pub enum Command {
     },
     /// A tenant's terms.
     SetTenant(TenantTerms),
+    /// A seller, as it stands on invoices from now on.
+    SetSeller(Seller),
+    /// A paying account, as it stands on invoices from now on.
+    SetAccount(Account),
+    /// What was agreed with an account, from a month on.
+    SetTerms {
+        /// With whom.
+        account: String,
+        /// The file's text, byte for byte.
+        text: String,
+        /// First hour of the month.
+        from: Hour,
+    },
     /// A price book, in force from an hour on.
     AddPriceBook {
         /// The file's text, byte for byte.

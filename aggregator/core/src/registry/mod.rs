@@ -10,6 +10,8 @@ pub mod command;
 mod joining;
 /// Decisions about money.
 pub mod money;
+/// Sellers, paying accounts, terms.
+pub mod payers;
 /// Restores from backups.
 pub mod restores;
 /// Sealed hours and judged holes.
@@ -29,6 +31,7 @@ use crate::rating::calendar::CalendarError;
 use crate::rating::{BookVersions, PriceBook};
 pub use clones::Clones;
 pub use command::{Command, Decision, Judgement, Rejected, Scope, TenantTerms};
+pub use payers::{Account, Payers, Seller};
 pub use restores::Restore;
 pub use seals::{Holes, Seal, Seals};
 pub use tenants::Tenants;
@@ -129,6 +132,8 @@ pub struct Registry {
     pub seals: Seals,
     /// Judged holes.
     pub holes: Holes,
+    /// Sellers, paying accounts, terms.
+    pub payers: Payers,
 }
 
 impl Registry {
@@ -162,6 +167,9 @@ impl Registry {
             } => self.check_enrol(token, node, signing_key, now),
             Command::RetireNode { node } | Command::RevokeNode { node } => self.check_end(node),
             Command::SetTenant(terms) => self.tenants.check(terms),
+            Command::SetSeller(seller) => self.check_seller(seller),
+            Command::SetAccount(account) => self.check_account(account),
+            Command::SetTerms { account, text, from } => self.check_terms(account, text, *from),
             Command::AddPriceBook { text, from } => self.check_book(text, *from),
             Command::ReleaseBatch { position, .. } | Command::DiscardBatch { position, .. } => {
                 match self.held.get(position) {
@@ -222,6 +230,13 @@ impl Registry {
             Command::RetireNode { node } => self.end(node, NodeStatus::Retired, at),
             Command::RevokeNode { node } => self.end(node, NodeStatus::Revoked, at),
             Command::SetTenant(terms) => self.tenants.set(terms),
+            Command::SetSeller(seller) => {
+                self.payers.sellers.insert(seller.seller.clone(), seller);
+            }
+            Command::SetAccount(account) => {
+                self.payers.accounts.insert(account.account.clone(), account);
+            }
+            Command::SetTerms { account, text, from } => self.set_terms(account, &text, from),
             Command::AddPriceBook { text, from } => self.add_book(text, from),
             Command::ReleaseBatch { position, .. } => {
                 self.held.insert(position, true);

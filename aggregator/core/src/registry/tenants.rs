@@ -139,7 +139,7 @@ fn in_force(dated: &BTreeMap<Hour, TenantTerms>, hour: Hour) -> Option<&TenantTe
     dated.range(..=hour).next_back().map(|(_, terms)| terms)
 }
 
-fn is_key(key: &str) -> bool {
+pub(super) fn is_key(key: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
     (1..=64).contains(&key.len()) && key.bytes().all(allowed)
 }

@@ -1,0 +1,315 @@
+//! Who sells and who pays: sellers, paying accounts, and what was agreed with each, by date.
+//!
+//! An account without terms pays the price book's prices; one that nobody registered can be drafted, not billed. It must
+//! not know usage or amounts.
+
+use std::collections::BTreeMap;
+
+use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+use tallyman_common::money::Currency;
+use tallyman_common::time::Hour;
+
+use super::Registry;
+use super::command::Rejected;
+use super::tenants::is_key;
+use crate::rating::{BillingZone, Terms};
+
+/// Lines of an address and the like, at most.
+const LINES_MAX: usize = 10;
+/// Characters of one line, at most.
+const LINE_CHARS_MAX: usize = 200;
+
+/// Who sells, as it stands on invoices.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Seller {
+    /// Key.
+    pub seller: String,
+    /// Full name.
+    pub name: String,
+    /// Address, line by line.
+    pub address: Vec<String>,
+    /// Number that the tax office knows it by.
+    pub tax_id: Option<String>,
+    /// Telephone, e-mail and the like, line by line.
+    pub contact: Vec<String>,
+    /// Where to pay, line by line.
+    pub bank: Vec<String>,
+    /// What its invoices' numbers begin with, such as `INV`.
+    pub prefix: String,
+}
+
+/// Who pays, from an hour on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Account {
+    /// Key.
+    pub account: String,
+    /// The organisation that it belongs to.
+    pub organisation: Option<String>,
+    /// Full name.
+    pub name: String,
+    /// Key of the seller.
+    pub seller: String,
+    /// Currency of its invoices.
+    pub currency: String,
+    /// IANA zone of its months.
+    pub zone: String,
+    /// Language of its invoices: `en` or `zh`.
+    pub language: String,
+    /// Address, line by line.
+    pub address: Vec<String>,
+    /// Number that the tax office knows it by.
+    pub tax_id: Option<String>,
+    /// Telephone, e-mail and the like, line by line.
+    pub contact: Vec<String>,
+    /// Days from the issue of an invoice until it is due.
+    pub due_days: u16,
+}
+
+/// Sellers, accounts, terms.
+#[derive(Debug, Clone, Default)]
+pub struct Payers {
+    /// Sellers by key, as they are now.
+    pub sellers: BTreeMap<String, Seller>,
+    /// Accounts by key, as they are now.
+    pub accounts: BTreeMap<String, Account>,
+    /// Account → terms by the hour from which they hold.
+    terms: BTreeMap<String, BTreeMap<Hour, Terms>>,
+}
+
+impl Payers {
+    /// Terms of an account in an hour; none were agreed without.
+    pub fn terms(&self, account: &str, hour: Hour) -> Terms {
+        let dated = self
+            .terms
+            .get(account)
+            .and_then(|it| it.range(..=hour).next_back());
+        dated.map_or_else(Terms::none, |(_, terms)| terms.clone())
+    }
+}
+
+impl Registry {
+    pub(super) fn check_seller(&self, seller: &Seller) -> Result<(), Rejected> {
+        let Seller {
+            seller: key,
+            name,
+            address,
+            tax_id,
+            contact,
+            bank,
+            prefix,
+        } = seller;
+        check_key("seller", key)?;
+        check_lines("name", std::slice::from_ref(name))?;
+        check_lines("address", address)?;
+        check_lines("contact", contact)?;
+        check_lines("bank", bank)?;
+        check_lines("tax number", tax_id.as_slice())?;
+        let good = (1..=8).contains(&prefix.len())
+            && prefix
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        if !good {
+            return Err(Rejected::Invalid(format!(
+                "prefix `{prefix}`: 1 to 8 of A-Z and 0-9 are allowed, such as INV"
+            )));
+        }
+        let others = self.payers.sellers.values().filter(|it| it.seller != *key);
+        match others.into_iter().find(|it| it.prefix == *prefix) {
+            Some(other) => Err(Rejected::NotNow(format!(
+                "prefix `{prefix}` belongs to seller `{}`",
+                other.seller
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_account(&self, account: &Account) -> Result<(), Rejected> {
+        check_key("account", &account.account)?;
+        check_lines("name", std::slice::from_ref(&account.name))?;
+        check_lines("address", &account.address)?;
+        check_lines("contact", &account.contact)?;
+        check_lines("tax number", account.tax_id.as_slice())?;
+        check_lines("organisation", account.organisation.as_slice())?;
+        if !self.payers.sellers.contains_key(&account.seller) {
+            return Err(Rejected::Missing {
+                what: "seller",
+                name: account.seller.clone(),
+            });
+        }
+        BillingZone::parse(&account.zone).map_err(|e| Rejected::Invalid(e.to_string()))?;
+        Currency::parse(&account.currency).map_err(|e| Rejected::Invalid(e.to_string()))?;
+        if !["en", "zh"].contains(&account.language.as_str()) {
+            return Err(Rejected::Invalid(format!(
+                "language `{}`: `en` or `zh`",
+                account.language
+            )));
+        }
+        if !(1..=365).contains(&account.due_days) {
+            return Err(Rejected::Invalid("an invoice is due within 1 to 365 days".into()));
+        }
+        let fixed = |it: &Account| (it.zone.clone(), it.currency.clone());
+        if self
+            .payers
+            .accounts
+            .get(&account.account)
+            .is_some_and(|it| fixed(it) != fixed(account))
+        {
+            let text = "zone and currency of an account stay as they were first set in this release";
+            return Err(Rejected::NotNow(text.into()));
+        }
+        let mut tenants = self.tenants.iter().filter(|it| it.account == account.account);
+        match tenants.find(|it| (&it.zone, &it.currency) != (&account.zone, &account.currency)) {
+            Some(other) => Err(Rejected::NotNow(format!(
+                "tenant `{}` has zone {} and currency {}, not the account's",
+                other.tenant, other.zone, other.currency
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_terms(&self, account: &str, text: &str, from: Hour) -> Result<(), Rejected> {
+        let known = self.payers.accounts.get(account);
+        let known = known.ok_or_else(|| Rejected::Missing {
+            what: "account",
+            name: account.to_owned(),
+        })?;
+        let zone = BillingZone::parse(&known.zone).map_err(|e| Rejected::Invalid(e.to_string()))?;
+        let month = zone.month_of(from).and_then(|m| zone.month_hours(m));
+        let month = month.map_err(|e| Rejected::Invalid(e.to_string()))?;
+        if month.start != from {
+            return Err(Rejected::Invalid(
+                "terms hold from a month's first hour in the account's zone".into(),
+            ));
+        }
+        if self.seals.is_final(&month) {
+            return Err(Rejected::NotNow(
+                "that month is final: what was agreed for it stays as it is".into(),
+            ));
+        }
+        self.parse_terms(known, text, from).map(|_| ())
+    }
+
+    fn parse_terms(&self, account: &Account, text: &str, from: Hour) -> Result<Terms, Rejected> {
+        let books = self.books_of(&account.currency);
+        let book = books
+            .as_ref()
+            .and_then(|it| it.at(from).or(it.versions().first().map(|(_, book)| book)));
+        let missing = || Rejected::NotNow(format!("no price book in {} is active", account.currency));
+        Terms::parse(text, book.ok_or_else(missing)?).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Rejected::Invalid(format!("the terms have faults:\n{}", lines.join("\n")))
+        })
+    }
+
+    /// Takes terms that were checked.
+    pub(super) fn set_terms(&mut self, account: String, text: &str, from: Hour) {
+        let known = self
+            .payers
+            .accounts
+            .get(&account)
+            .expect("checked before it was logged");
+        let terms = self
+            .parse_terms(known, text, from)
+            .expect("checked before it was logged");
+        self.payers.terms.entry(account).or_default().insert(from, terms);
+    }
+}
+
+fn check_key(what: &str, key: &str) -> Result<(), Rejected> {
+    if is_key(key) {
+        return Ok(());
+    }
+    Err(Rejected::Invalid(format!(
+        "{what} key `{key}`: 1 to 64 of a-z, 0-9, `-`, `_` and `.` are allowed (the name can be any)"
+    )))
+}
+
+fn check_lines(what: &str, lines: &[String]) -> Result<(), Rejected> {
+    let bad = |it: &&String| {
+        it.is_empty()
+            || it.trim() != it.as_str()
+            || it.chars().count() > LINE_CHARS_MAX
+            || it.contains(char::is_control)
+    };
+    if lines.len() > LINES_MAX {
+        return Err(Rejected::Invalid(format!("{what}: more than {LINES_MAX} lines")));
+    }
+    match lines.iter().find(bad) {
+        Some(_) => Err(Rejected::Invalid(format!(
+            "{what}: a line has 1 to {LINE_CHARS_MAX} characters, no control characters and no spaces at its ends"
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Command, Decision};
+    use tallyman_common::time::WallMs;
+
+    fn seller(key: &str, prefix: &str) -> Seller {
+        Seller {
+            seller: key.into(),
+            name: "云海存储有限公司".into(),
+            address: vec!["上海市浦东新区".into()],
+            tax_id: None,
+            contact: vec![],
+            bank: vec![],
+            prefix: prefix.into(),
+        }
+    }
+
+    fn account(seller: &str) -> Account {
+        Account {
+            account: "acme".into(),
+            organisation: None,
+            name: "Acme".into(),
+            seller: seller.into(),
+            currency: "USD".into(),
+            zone: "UTC".into(),
+            language: "en".into(),
+            address: vec![],
+            tax_id: None,
+            contact: vec![],
+            due_days: 30,
+        }
+    }
+
+    fn apply(registry: &mut Registry, command: Command) -> Result<(), Rejected> {
+        registry.check(&command, WallMs(0))?;
+        registry.apply(&Decision {
+            position: 1,
+            at: WallMs(0),
+            actor: "a".into(),
+            source: "s".into(),
+            command,
+        });
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_changes_nothing() {
+        let mut registry = Registry::default();
+        let said = |r: Result<(), Rejected>| r.expect_err("refused").to_string();
+        assert!(said(apply(&mut registry, Command::SetAccount(account("none")))).contains("none"));
+        apply(&mut registry, Command::SetSeller(seller("cloud", "INV"))).expect("taken");
+        assert!(said(apply(&mut registry, Command::SetSeller(seller("other", "INV")))).contains("cloud"));
+        assert!(said(apply(&mut registry, Command::SetSeller(seller("cloud", "inv")))).contains("A-Z"));
+        apply(&mut registry, Command::SetAccount(account("cloud"))).expect("taken");
+        let moved = Account {
+            currency: "EUR".into(),
+            ..account("cloud")
+        };
+        assert!(said(apply(&mut registry, Command::SetAccount(moved))).contains("stay"));
+        let terms = |from| Command::SetTerms {
+            account: "acme".into(),
+            text: "format = 1\n".into(),
+            from: Hour(from),
+        };
+        assert!(said(apply(&mut registry, terms(1))).contains("first hour"));
+        assert!(said(apply(&mut registry, terms(0))).contains("price book"));
+        assert_eq!(registry.payers.terms("acme", Hour(9)), Terms::none());
+    }
+}
