@@ -18,6 +18,8 @@ use crate::io::tcp::PeerAddr;
 
 /// Names the tenant that an operator asks about.
 pub const TENANT: &str = "tenant";
+/// The same where invoices are asked for.
+pub const TENANT_ID: &str = "tenant_id";
 
 /// The query's parameters, each at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

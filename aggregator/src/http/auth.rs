@@ -8,7 +8,7 @@ use tallyman_aggregator_core::bills::Viewer;
 use tallyman_aggregator_core::registry::{Registry, Scope};
 use tallyman_common::time::WallMs;
 
-use super::ask::{Params, Peer, TENANT, short};
+use super::ask::{Params, Peer, TENANT, TENANT_ID, short};
 use super::gate::Api;
 use super::problem::{Kind, Problem};
 use crate::tokens;
@@ -86,7 +86,10 @@ impl FromRequestParts<Api> for AnyScope {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let (registry, now) = api.who_is_who();
         let (token, scope) = scope(parts, &registry, now)?;
-        let named = Params::of(parts)?.get(TENANT).map(str::to_owned);
+        let params = Params::of(parts)?;
+        // Each address knows one of the two names and refuses the other.
+        let named = params.get(TENANT).or_else(|| params.get(TENANT_ID));
+        let named = named.map(str::to_owned);
         let source = Peer::of(parts).text();
         let tenant_of = |tenant, viewer| Ok(Self::Tenant(TenantScope { tenant, viewer }));
         match (scope, named) {

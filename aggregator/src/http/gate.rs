@@ -5,9 +5,12 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
+use tallyman_aggregator_core::accounts::reads::{self, Filter, Page};
+use tallyman_aggregator_core::accounts::standing::Receivable;
+use tallyman_aggregator_core::accounts::{Booked, Document, MoneyCommand};
 use tallyman_aggregator_core::api::usage::{self, Granularity, History, Summary};
 use tallyman_aggregator_core::bills::{self, AsOf, Bill, BillError, Books};
-use tallyman_aggregator_core::rating::BillingZone;
+use tallyman_aggregator_core::rating::{BillingZone, Day};
 use tallyman_aggregator_core::registry::{Command, Registry, TenantTerms};
 use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::Semaphore;
@@ -15,6 +18,7 @@ use tokio::time::timeout;
 
 use super::auth::{OperatorScope, TenantScope};
 use super::estimate::{self, Estimate};
+use super::invoices::failed;
 use super::limits::{PING_MAX, READ_WAIT_MAX, READS_MAX};
 use super::observe::{Fleet, Observed};
 use super::problem::{Kind, Problem};
@@ -115,6 +119,12 @@ impl Api {
         Ok(AsOf { position, at })
     }
 
+    /// Asks something of the ledger; what became of it once it is durable.
+    pub async fn book(&self, scope: &OperatorScope, command: MoneyCommand) -> Result<Booked, Problem> {
+        let booked = self.0.handle.money(scope.actor(), scope.source(), command);
+        Ok(booked.await?)
+    }
+
     /// Resolves when there is room, the writer takes and answers requests and the store can be read.
     pub async fn ready(&self) -> Result<Status, Problem> {
         let not_ready = |detail: &str| Problem::new(Kind::NotReady, detail);
@@ -203,6 +213,28 @@ impl<'a> TenantBooks<'a> {
     /// The bill of a period.
     pub fn bill(&self, period: Range<Hour>) -> Result<Bill, BillError> {
         bills::draft(self.books, self.tenant(), period, self.scope.viewer())
+    }
+
+    /// Today, in the tenant's zone.
+    pub fn today(&self) -> Result<Day, Problem> {
+        let day = self.zone()?.day_of(self.now().hour());
+        day.map_err(|e| Problem::internal(&e))
+    }
+
+    /// Invoices and notes of the account that pays for the tenant, whatever the filter says of accounts.
+    pub fn invoices(&self, filter: Filter, place: (Option<&[u8]>, usize)) -> Result<Page, Problem> {
+        let filter = Filter {
+            account: Some(self.terms()?.account.clone()),
+            ..filter
+        };
+        reads::documents(self.books.store, &filter, self.today()?, place).map_err(failed)
+    }
+
+    /// One of them by identity or number; one of another account is not there.
+    pub fn invoice(&self, name: &str) -> Result<Option<(Document, Receivable)>, Problem> {
+        let account = &self.terms()?.account;
+        let found = reads::document(self.books.store, name).map_err(failed)?;
+        Ok(found.filter(|(_, record)| record.document.account == *account))
     }
 
     /// The period's usage and bill with what nodes say of the minute that runs.

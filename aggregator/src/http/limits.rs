@@ -28,6 +28,12 @@ pub const CLAIMS_MAX: usize = 1_000;
 pub const UNCONFIRMED_HOURS: u32 = 24;
 /// Hours of one look at unregistered claims at most: all owners' cells of these hours are read.
 pub const UNCONFIRMED_HOURS_MAX: u32 = 24 * 31;
+/// Invoices of one page when no number is named.
+pub const INVOICES_PAGE: usize = 100;
+/// Invoices of one page at most.
+pub const INVOICES_MAX: usize = 1_000;
+/// Postings of one page, but those of one decision stay together.
+pub const POSTINGS_MAX: usize = 1_000;
 /// A live view older than this says nothing about now, milliseconds.
 pub const LIVE_AGE_MS_MAX: u64 = 60_000;
 

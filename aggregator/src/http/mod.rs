@@ -23,6 +23,8 @@ mod frame;
 mod gate;
 /// Life, readiness, metrics.
 mod health;
+/// Invoices, notes, the ledger.
+mod invoices;
 /// Every maximum.
 mod limits;
 /// Nodes, tenants, held batches, price books.
@@ -73,6 +75,16 @@ pub fn router(handle: Handle) -> Router {
         .route("/api/v1/bills/hourly/{hour}", get(bills::hourly))
         .route("/api/v1/bills/daily/{day}", get(bills::daily))
         .route("/api/v1/bills/monthly/{month}", get(bills::monthly))
+        .route("/api/v1/billing/invoices", get(invoices::list))
+        .route("/api/v1/billing/invoices/{id}", get(invoices::one))
+        .route("/api/v1/admin/ledger/trial-balance", get(invoices::balances))
+        .route("/api/v1/admin/ledger/journal", get(invoices::postings))
+        .route(
+            "/api/v1/admin/ledger/statements/{account}",
+            get(invoices::movements),
+        )
+        .route("/api/v1/admin/ledger/receivables", get(invoices::due))
+        .route("/api/v1/admin/ledger/commands", post(invoices::book))
         .route("/api/v1/nodes", get(lists::nodes))
         .route("/api/v1/tenants", get(lists::tenants))
         .route("/api/v1/tenants/{key}", put(changes::set_tenant))

@@ -13,6 +13,8 @@ mod decide;
 pub mod document;
 /// From a decision to the tables.
 mod fold;
+/// Instants in JSON.
+mod instant;
 /// Accounts, postings, balances, journal.
 pub mod ledger;
 /// Do a document's sums hold?

@@ -19,6 +19,7 @@ pub struct Payment {
     /// Day on which it came, as the payer's side says; else the instant of the decision counts.
     pub on: Option<String>,
     /// When it was decided.
+    #[serde(with = "super::instant")]
     pub at: WallMs,
     /// What the payer or bank calls it.
     pub reference: String,
@@ -34,6 +35,7 @@ pub struct Dispute {
     /// Position of its opening.
     pub position: u64,
     /// When it was opened.
+    #[serde(with = "super::instant")]
     pub at: WallMs,
     /// How much.
     pub amount: Money,
@@ -49,6 +51,7 @@ pub struct Dispute {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolved {
     /// When.
+    #[serde(with = "super::instant")]
     pub at: WallMs,
     /// The credit note; none when the dispute was rejected.
     pub note: Option<String>,

@@ -4,6 +4,8 @@
 mod access;
 /// What operators change.
 mod changes;
+/// Invoices and ledger.
+mod invoices;
 /// The page's examples against real answers.
 mod page;
 /// Questions and their answers.

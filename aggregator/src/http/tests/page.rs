@@ -78,7 +78,7 @@ impl Members {
     }
 }
 
-fn check(heading: &str, got: &Got) {
+pub fn check(heading: &str, got: &Got) {
     let answer = serde_json::to_string_pretty(&got.json).unwrap();
     let Some(example) = example(heading) else {
         panic!("{heading} has no example in docs/API.md; it answers\n{answer}");

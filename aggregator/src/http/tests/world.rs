@@ -140,6 +140,12 @@ impl World {
         decided.await.unwrap()
     }
 
+    /// The account that pays for a tenant.
+    pub fn payer(&self, tenant: &str) -> String {
+        let registry = self.handle.registry();
+        registry.tenants.latest(tenant).unwrap().account.clone()
+    }
+
     /// A new token of a scope.
     pub async fn token(&self, id: &str, scope: Scope, expires: Option<WallMs>) -> String {
         let token = tokens::fresh();

@@ -40,6 +40,7 @@ pub struct Entry {
 pub struct Posting {
     position: u64,
     trace: String,
+    #[serde(serialize_with = "super::instant::serialize")]
     at: WallMs,
     reason: String,
     entries: Vec<Entry>,
@@ -149,6 +150,7 @@ impl<'de> Deserialize<'de> for Posting {
         struct Raw {
             position: u64,
             trace: String,
+            #[serde(deserialize_with = "crate::accounts::instant::deserialize")]
             at: WallMs,
             reason: String,
             entries: Vec<Entry>,
