@@ -144,7 +144,7 @@ while :; do
   ready=1
   [ $(($(date +%s) - started)) -gt 65 ] || ready=""
   for tenant in acme dongfang; do
-    $AGGREGATOR bill "$tenant" --json 2>/dev/null | grep -q '"item"' || ready=""
+    $AGGREGATOR bill show "$tenant" --json 2>/dev/null | grep -q '"item"' || ready=""
   done
   [ -z "$ready" ] || break
   kill -0 "$agent_pid" 2>/dev/null || { echo "the agent ended:" >&2; cat "$BASE/agent.log" >&2; exit 1; }
@@ -162,7 +162,7 @@ echo
 
 for tenant in acme dongfang; do
   say "bill of $tenant"
-  $AGGREGATOR bill "$tenant"
+  $AGGREGATOR bill show "$tenant"
 done
 
 TOKEN=$(sed -n 's/.*\(tally_[0-9a-f]*\).*/\1/p' "$BASE/init.txt" | head -n 1)

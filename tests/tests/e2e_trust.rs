@@ -85,7 +85,7 @@ fn a_host_that_is_set_up_anew_is_billed_but_for_the_recorded_hole() -> Result<()
         end - (anew - metered),
         anew - metered
     );
-    let bill: Value = serde_json::from_str(&site.admin(&["bill", "acme", "--json"])?)?;
+    let bill: Value = serde_json::from_str(&site.admin(&["bill", "show", "acme", "--json"])?)?;
     let tells = |key: &Value| key.as_array().is_some_and(|list| !list.is_empty());
     ensure!(
         tells(&bill["unmeasured"]) || tells(&bill["completeness"]["missing"]),

@@ -182,7 +182,7 @@ fn read(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))
 }
 
-fn first_hour(text: &str, zone: &str) -> anyhow::Result<Hour> {
+pub(super) fn first_hour(text: &str, zone: &str) -> anyhow::Result<Hour> {
     let zone = BillingZone::parse(zone)?;
     // `2026-01-31T23` is what people write for an hour.
     let long = format!("{text}:00:00Z");

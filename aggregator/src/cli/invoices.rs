@@ -2,13 +2,17 @@
 //!
 //! An order without `--trace` is named by its content: the same order again is done once. Knows no store.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use serde_json::Value;
-use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::accounts::command::{NoteLine, Outcome};
 use tallyman_aggregator_core::accounts::document::Kind;
+use tallyman_aggregator_core::accounts::{Document, MoneyCommand};
 use tallyman_aggregator_core::registry::money::Allocation;
 use tallyman_common::money::Money;
+use tallyman_paper::Extra;
 
 use super::desk::Desk;
 use super::ledger::{Question, allocation, amount, book, note_line, traced};
@@ -38,6 +42,14 @@ pub enum InvoiceOrder {
     Show {
         /// Number or identity.
         name: String,
+    },
+    /// Write one as PDF, or as HTML when the file is named so.
+    Print {
+        /// Number or identity.
+        name: String,
+        /// The file, such as INV-000001.pdf.
+        #[arg(long)]
+        to: PathBuf,
     },
     /// Record a payment: of one, of several, or ahead.
     Pay {
@@ -218,6 +230,10 @@ impl InvoiceOrder {
                 let found = desk.question(Question::Document { name })?;
                 return print(as_json, &found, &shown(&found)?);
             }
+            Self::Print { name, to } => {
+                let found = desk.question(Question::Document { name })?;
+                return write_paper(&found, &to, as_json);
+            }
             other => other.command()?,
         };
         book(&mut desk, command, as_json)
@@ -385,4 +401,27 @@ fn shown(found: &Value) -> anyhow::Result<String> {
         ));
     }
     Ok(out)
+}
+
+/// Writes a document as PDF or HTML, whichever the file's name says.
+fn write_paper(found: &Value, to: &Path, as_json: bool) -> anyhow::Result<()> {
+    let document: Document = serde_json::from_value(found["document"].clone())?;
+    let extra = Extra {
+        external_tax_number: found["standing"]["external_tax_number"]
+            .as_str()
+            .map(str::to_owned),
+    };
+    let bytes = match to.extension().and_then(|it| it.to_str()) {
+        Some("pdf") => tallyman_paper::pdf(&document, &extra)?,
+        Some("html") => tallyman_paper::html(&document, &extra).into_bytes(),
+        _ => anyhow::bail!("{}: the name ends in .pdf or .html", to.display()),
+    };
+    std::fs::write(to, &bytes).with_context(|| to.display().to_string())?;
+    let missing: String = tallyman_paper::missing_glyphs(&document).into_iter().collect();
+    let mut text = format!("{}: {} bytes\n", to.display(), bytes.len());
+    if !missing.is_empty() {
+        text.push_str(&format!("characters that the PDF can't show: {missing}\n"));
+    }
+    let value = serde_json::json!({"file": to, "bytes": bytes.len(), "missing_characters": missing});
+    print(as_json, &value, &text)
 }

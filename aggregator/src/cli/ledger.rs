@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tallyman_aggregator_core::accounts::command::NoteLine;
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
 use tallyman_aggregator_core::accounts::reads::{self, Filter};
-use tallyman_aggregator_core::accounts::{MoneyCommand, Standing, Status, rebuild};
+use tallyman_aggregator_core::accounts::{MoneyCommand, Standing, Status, rebuild, run};
 use tallyman_aggregator_core::api::text::parse_instant;
 use tallyman_aggregator_core::bills::Books;
-use tallyman_aggregator_core::rating::{BillingZone, Day};
+use tallyman_aggregator_core::rating::{BillingZone, Day, Month};
 use tallyman_aggregator_core::registry::money::{Allocation, Granted};
 use tallyman_common::ids::{Digest, hex};
 use tallyman_common::money::Money;
@@ -313,6 +313,19 @@ pub enum Question {
     Ages,
     /// Whether tables and log agree.
     Check,
+    /// Sellers.
+    Sellers,
+    /// Registered accounts.
+    Accounts,
+    /// Keys of all accounts that a monthly run is for.
+    AccountsToBill,
+    /// Drafts of some accounts' month.
+    Drafts {
+        /// Which month.
+        month: String,
+        /// Whose.
+        accounts: Vec<String>,
+    },
 }
 
 impl Question {
@@ -321,6 +334,17 @@ impl Question {
         let today = today(books)?;
         let read = books.store;
         Ok(match self {
+            Self::Sellers => {
+                serde_json::to_value(books.registry.payers.sellers.values().collect::<Vec<_>>())?
+            }
+            Self::Accounts => {
+                serde_json::to_value(books.registry.payers.accounts.values().collect::<Vec<_>>())?
+            }
+            Self::AccountsToBill => serde_json::to_value(run::accounts(books.registry))?,
+            Self::Drafts { month, accounts } => {
+                let month = Month::parse(&month)?;
+                serde_json::to_value(run::drafts(books, month, &accounts)?)?
+            }
             Self::Documents {
                 account,
                 from,

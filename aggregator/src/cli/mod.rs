@@ -30,6 +30,8 @@ mod invoices;
 pub mod ledger;
 /// Lists.
 pub mod lists;
+/// Sellers, accounts, terms.
+pub mod payers;
 /// Comparison of cells and log.
 pub mod recompute;
 /// A day's books against each other.
@@ -81,8 +83,18 @@ enum Order {
     /// Price books.
     #[command(subcommand)]
     PriceBook(commerce::PriceBookOrder),
-    /// A tenant's bill so far.
-    Bill(bill::Bill),
+    /// Who sells, as it stands on invoices.
+    #[command(subcommand)]
+    Seller(payers::SellerOrder),
+    /// Who pays, as it stands on invoices.
+    #[command(subcommand)]
+    Account(payers::AccountOrder),
+    /// What was agreed with an account.
+    #[command(subcommand)]
+    Terms(payers::TermsOrder),
+    /// A tenant's bill so far; the monthly run.
+    #[command(subcommand)]
+    Bill(bill::BillOrder),
     /// Invoices and notes: lists, payments, corrections, disputes.
     #[command(subcommand)]
     Invoice(invoices::InvoiceOrder),
@@ -175,7 +187,10 @@ impl Cli {
             Order::Node(order) => order.run(&place.load()?, as_json),
             Order::Tenant(order) => order.run(&place.load()?, as_json),
             Order::PriceBook(order) => order.run(|| place.load(), as_json),
-            Order::Bill(bill) => bill.run(&place.load()?, as_json),
+            Order::Seller(order) => order.run(&place.load()?, as_json),
+            Order::Account(order) => order.run(&place.load()?, as_json),
+            Order::Terms(order) => order.run(&place.load()?, as_json),
+            Order::Bill(order) => order.run(&place.load()?, as_json),
             Order::Invoice(order) => order.run(&place.load()?, as_json),
             Order::Ledger(order) => order.run(&place.load()?, as_json),
             Order::Credit(order) => order.run(&place.load()?, as_json),

@@ -11,6 +11,8 @@ pub mod command;
 mod decide;
 /// Invoices and notes as they are printed.
 pub mod document;
+/// From an account's month to a draft of its invoice.
+pub mod draft;
 /// From a decision to the tables.
 mod fold;
 /// Instants in JSON.
@@ -23,6 +25,10 @@ mod paper;
 pub mod reads;
 /// Are the tables what the log says?
 pub mod rebuild;
+/// The monthly run.
+pub mod run;
+/// Parts of a draft.
+mod sections;
 /// Numbers of documents.
 mod series;
 /// What became of a document.

@@ -3,6 +3,8 @@
 //! Everything that could not be measured, rated or received is on the bill; nothing is filled in or left out.
 //! It does not know the clock: `now` is an argument.
 
+/// The usage of all tenants of an account.
+pub mod account;
 /// Which minutes were expected, and which came.
 pub mod completeness;
 /// How far a bill is settled, and what changed since it was final.
@@ -202,7 +204,7 @@ fn drafted(
 }
 
 /// The hour whose price book gives order and titles: the newest of the period that some book prices.
-fn last_priced(versions: &BookVersions, period: &Range<Hour>, now: WallMs) -> Hour {
+pub(crate) fn last_priced(versions: &BookVersions, period: &Range<Hour>, now: WallMs) -> Hour {
     let newest = Hour(period.end.0 - 1).min(now.hour()).max(period.start);
     match versions.versions().first() {
         Some((from, _)) if *from > newest => *from,
@@ -346,7 +348,7 @@ fn titles(versions: &BookVersions, period: &Range<Hour>, item: &str, language: &
     Some(found.title_in(language).to_owned())
 }
 
-fn book_refs(versions: &BookVersions, period: &Range<Hour>) -> Vec<BookRef> {
+pub(crate) fn book_refs(versions: &BookVersions, period: &Range<Hour>) -> Vec<BookRef> {
     let all = versions.versions();
     let in_force = all.iter().enumerate().filter(|(at, (from, _))| {
         let ends = all.get(at + 1).map_or(Hour(u32::MAX), |(next, _)| *next);

@@ -88,7 +88,8 @@ impl Draft<'_> {
             let taken = self
                 .take(plan.key.as_str(), &plan.titles, &lines, credits)
                 .map_err(&about)?;
-            self.credits.extend(taken.map(|it| Deduction {
+            // They lapse, so what is not used of them is no balance: they stand beside the discounts.
+            self.discounts.extend(taken.map(|it| Deduction {
                 is_cut_short: false,
                 ..it
             }));

@@ -404,7 +404,7 @@ fn included_quantities_and_credits() {
         &[
             "acme: cpu 60.00",
             "fee 2026-11 30/30: pro 20.00",
-            "credit: pro -30.00",
+            "discount: pro -30.00",
             "credit: first -25.00",
             "credit: second -25.00",
             "total 0.00",

@@ -1,0 +1,325 @@
+//! From an account's month to a draft of its invoice: usage, terms, statement, document.
+//!
+//! Invariants: I6 (the same inputs at the same position give the same bytes), I7. Of a month that is final, usage, prices
+//! and terms are what stood when it was sealed (I9); names and addresses are those of now, for a draft is not issued
+//! yet. It must not know numbers, clocks or paper.
+
+use std::ops::Range;
+
+use tallyman_common::ids::Digest;
+use tallyman_common::money::Money;
+use tallyman_common::time::{Hour, WallMs};
+
+use super::command::Draft;
+use super::document::{Document, Kind, Party, Period};
+use super::reads::grants_of;
+use super::sections::{coverage, deduction, price_books, sections, tax};
+use super::tables::AccountsError;
+use crate::bills::account::{AccountUsage, Payee, rate_account};
+use crate::bills::{BillError, Books, Viewer, completeness, last_priced};
+use crate::rating::policy::{ORDER, Titles};
+use crate::rating::statement::{Grant, Input, Statement, statement};
+use crate::rating::{BillingZone, BookVersions, ItemKey, Month, Terms, hour_text};
+use crate::registry::{Account, Seller};
+use crate::restart::read_registry_until;
+
+/// Why there is no draft.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftError {
+    /// Nobody registered the account.
+    #[error("account `{0}` is not registered: register it with `tallyman-aggregator account set`")]
+    NoAccount(String),
+    /// The month has not ended, or is not final yet.
+    #[error("month {month} of account `{account}` is not final: {why}")]
+    NotFinal {
+        /// Whose.
+        account: String,
+        /// Which.
+        month: Month,
+        /// What it waits for.
+        why: &'static str,
+    },
+    /// Usage can't be rated.
+    #[error(transparent)]
+    Bill(#[from] BillError),
+    /// The tables of money can't be read.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// Something in the month could not be rated; an invoice would leave it out.
+    #[error("{} of account `{account}` could not be rated, the first: {first}", count)]
+    Faults {
+        /// Whose.
+        account: String,
+        /// How many.
+        count: usize,
+        /// The first.
+        first: String,
+    },
+}
+
+/// What a draft is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To look at: any month, as it stands now.
+    Preview,
+    /// To be issued: a final month without faults.
+    Issue,
+}
+
+/// Drafts the invoice of an account's month; its day of issue is today in the account's zone.
+pub fn draft(books: Books<'_>, account: &str, month: Month, purpose: Purpose) -> Result<Draft, DraftError> {
+    let payers = &books.registry.payers;
+    let account = payers
+        .accounts
+        .get(account)
+        .ok_or_else(|| DraftError::NoAccount(account.to_owned()))?;
+    let seller = payers
+        .sellers
+        .get(&account.seller)
+        .expect("an account's seller is registered");
+    let zone = BillingZone::parse(&account.zone).map_err(rating)?;
+    let hours = zone.month_hours(month).map_err(rating)?;
+    let seal = books
+        .registry
+        .seals
+        .is_final(&hours)
+        .then(|| Hour(hours.end.0 - 1));
+    let seal = seal.and_then(|last| books.registry.seals.of(last));
+    let made = match (seal, purpose) {
+        (Some(seal), _) => {
+            let registry = read_registry_until(books.store, seal.position - 1).map_err(BillError::from)?;
+            let then = Books {
+                registry: &registry,
+                position: seal.position,
+                now: seal.at,
+                ..books
+            };
+            make(then, (account, seller), &zone, (month, hours))?
+        }
+        (None, Purpose::Preview) => make(books, (account, seller), &zone, (month, hours))?,
+        (None, Purpose::Issue) => {
+            let why = if books.now < hours.end.start() {
+                "it has not ended"
+            } else {
+                "its last hours are not sealed"
+            };
+            return Err(DraftError::NotFinal {
+                account: account.account.clone(),
+                month,
+                why,
+            });
+        }
+    };
+    if let (Purpose::Issue, Some(first)) = (purpose, made.faults.first()) {
+        let (count, first) = (made.faults.len(), first.clone());
+        return Err(DraftError::Faults {
+            account: account.account.clone(),
+            count,
+            first,
+        });
+    }
+    dated(made, seller, account, &zone, books.now)
+}
+
+fn dated(
+    document: Document,
+    seller: &Seller,
+    account: &Account,
+    zone: &BillingZone,
+    now: WallMs,
+) -> Result<Draft, DraftError> {
+    let issued = zone.day_of(now.hour()).map_err(rating)?;
+    let mut due = issued;
+    for _ in 0..account.due_days {
+        due = due.next().map_err(rating)?;
+    }
+    Ok(Draft {
+        prefix: seller.prefix.clone(),
+        issued: issued.to_string(),
+        due: due.to_string(),
+        document,
+    })
+}
+
+fn rating(e: impl ToString) -> DraftError {
+    DraftError::Bill(BillError::Rating(e.to_string()))
+}
+
+/// The document of a month from books at one position.
+fn make(
+    books: Books<'_>,
+    (account, seller): (&Account, &Seller),
+    zone: &BillingZone,
+    (month, hours): (Month, Range<Hour>),
+) -> Result<Document, DraftError> {
+    let terms = books.registry.payers.terms(&account.account, hours.start);
+    let versions = books
+        .registry
+        .books_of(&account.currency)
+        .filter(|v| !v.versions().is_empty());
+    let versions = versions.ok_or_else(|| BillError::NoBook(account.currency.clone()))?;
+    let payees = payees(books, &account.account, &terms, &versions)?;
+    let usage = rate_account(books, (&payees, &versions), zone, hours.clone(), terms.pools)?;
+    let until = last_priced(&versions, &hours, books.now);
+    let grants = grants(books, account, hours.end)?;
+    let input = Input {
+        sums: &usage.sums,
+        books: &versions,
+        until,
+        terms: &terms,
+        month,
+        zone,
+        grants: &grants,
+        billed_ahead: billed_ahead(books, account, month, &terms)?,
+    };
+    let made = statement(input).map_err(rating)?;
+    document(books, (account, seller), (month, &hours), &versions, &made, usage)
+}
+
+/// The account's tenants and their prices, by key.
+fn payees(
+    books: Books<'_>,
+    account: &str,
+    terms: &Terms,
+    versions: &BookVersions,
+) -> Result<Vec<Payee>, DraftError> {
+    let tenants = books.registry.tenants.iter().filter(|it| it.account == account);
+    let mut payees = Vec::new();
+    for tenant in tenants {
+        payees.push(Payee {
+            tenant: tenant.tenant.clone(),
+            books: terms.books_for(&tenant.tenant, versions).map_err(rating)?,
+        });
+    }
+    Ok(payees)
+}
+
+/// Credits that can pay usage up to the month's end.
+fn grants(books: Books<'_>, account: &Account, end: Hour) -> Result<Vec<Grant>, DraftError> {
+    let last = WallMs(end.start().0 - 1);
+    let known = grants_of(books.store, &account.account, last)?;
+    let own = known
+        .into_iter()
+        .filter(|it| it.left.currency().code() == account.currency);
+    own.map(|it| {
+        let items: Result<Vec<ItemKey>, String> =
+            it.granted.items.iter().map(|key| ItemKey::parse(key)).collect();
+        Ok(Grant {
+            key: it.granted.key.clone(),
+            titles: Titles {
+                own: it.granted.title.clone(),
+                by_language: Default::default(),
+            },
+            left: it.left,
+            items: items.map_err(rating)?,
+        })
+    })
+    .collect()
+}
+
+/// The fee of this month that the invoice of the month before has, of a plan in advance.
+fn billed_ahead(
+    books: Books<'_>,
+    account: &Account,
+    month: Month,
+    terms: &Terms,
+) -> Result<Option<Money>, DraftError> {
+    if terms.subscription.is_none() {
+        return Ok(None);
+    }
+    let before = month.previous().map_err(rating)?;
+    let id = document_id(&account.account, before, Kind::Invoice);
+    let Some((document, _)) = super::reads::document(books.store, &id)? else {
+        return Ok(None);
+    };
+    let note = super::sections::fee_note_prefix(month);
+    let lines = document.sections.iter().flat_map(|it| &it.lines);
+    let ahead = lines.filter(|it| it.note.as_ref().is_some_and(|it| it.starts_with(&note)));
+    let mut sum: Option<Money> = None;
+    for line in ahead {
+        let amount = Money::parse(&format!("{} {}", line.amount, account.currency)).map_err(rating)?;
+        sum = Some(
+            sum.map_or(Ok(amount), |it| it.checked_add(amount))
+                .map_err(rating)?,
+        );
+    }
+    Ok(sum)
+}
+
+/// Identity of an account's document of a month: the first 16 bytes of a digest, as hexadecimal digits.
+pub fn document_id(account: &str, month: Month, kind: Kind) -> String {
+    let kind = serde_json::to_string(&kind).expect("plain data");
+    let parts = [
+        b"tallyman document".as_slice(),
+        account.as_bytes(),
+        b"\0",
+        month.to_string().as_bytes(),
+        kind.as_bytes(),
+    ]
+    .concat();
+    let digest = Digest::of(&[&parts]).to_string();
+    digest.chars().take(32).collect()
+}
+
+fn document(
+    books: Books<'_>,
+    (account, seller): (&Account, &Seller),
+    (month, hours): (Month, &Range<Hour>),
+    versions: &BookVersions,
+    made: &Statement,
+    usage: AccountUsage,
+) -> Result<Document, DraftError> {
+    let language = &account.language;
+    let covered = completeness::of(books, &usage.hours, hours.clone(), Viewer::Tenant);
+    let covered = covered.map_err(BillError::from)?;
+    let inferred = crate::bills::usage::inferred(&usage.hours).map_err(BillError::from)?;
+    let deductions = |list: &[crate::rating::statement::Deduction]| {
+        list.iter().map(|it| deduction(it, language)).collect()
+    };
+    Ok(Document {
+        format: super::document::DOCUMENT_FORMAT,
+        kind: Kind::Invoice,
+        id: document_id(&account.account, month, Kind::Invoice),
+        number: None,
+        corrects: None,
+        reason: None,
+        issued: None,
+        due: None,
+        seller: Party {
+            key: seller.seller.clone(),
+            name: seller.name.clone(),
+            address: seller.address.clone(),
+            tax_id: seller.tax_id.clone(),
+            contact: seller.contact.clone(),
+            bank: seller.bank.clone(),
+        },
+        account: Party {
+            key: account.account.clone(),
+            name: account.name.clone(),
+            address: account.address.clone(),
+            tax_id: account.tax_id.clone(),
+            contact: account.contact.clone(),
+            bank: Vec::new(),
+        },
+        period: Period {
+            month: month.to_string(),
+            start: hour_text(hours.start),
+            end: hour_text(hours.end),
+            zone: account.zone.clone(),
+        },
+        language: language.clone(),
+        currency: made.currency.code().to_owned(),
+        rounding: made.rounding.name().to_owned(),
+        order: ORDER.iter().map(|it| (*it).to_owned()).collect(),
+        sections: sections(books, made, language).map_err(rating)?,
+        subtotal: made.subtotal.number(),
+        discounts: deductions(&made.discounts),
+        credits: deductions(&made.credits),
+        taxes: made.taxes.iter().map(|it| tax(it, language)).collect(),
+        total: made.total.number(),
+        coverage: coverage(covered, inferred),
+        faults: usage.faults,
+        price_books: price_books(versions, hours),
+        position: books.position,
+    })
+}
