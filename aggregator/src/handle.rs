@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 use tallyman_aggregator_core::accounts::{Booked, MoneyCommand};
-use tallyman_aggregator_core::aggregator::{Answer, Counters};
+use tallyman_aggregator_core::aggregator::{Answer, Asker, Counters};
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ingest::Checked;
 use tallyman_aggregator_core::log::{decode_decision, position_key};
@@ -218,13 +218,8 @@ impl Handle {
         command: MoneyCommand,
     ) -> Result<Booked, CommandError> {
         let command = Box::new(command);
-        let ask = |reply| Request::Money {
-            actor,
-            source,
-            command,
-            reply,
-        };
-        match self.ask(ask).await? {
+        let asker = Asker { actor, source };
+        match self.ask(|reply| Request::Money(asker, command, reply)).await? {
             Answer::Booked(booked) => Ok(booked),
             Answer::Rejected(rejected) => Err(rejected.into()),
             other => unreachable!("what is asked of the ledger is booked or rejected, not {other:?}"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tallyman_aggregator_core::accounts::MoneyCommand;
-use tallyman_aggregator_core::aggregator::Answer;
+use tallyman_aggregator_core::aggregator::{Answer, Asker};
 use tallyman_aggregator_core::ingest::{Checked, Reason};
 use tallyman_aggregator_core::ports::StoreError;
 use tallyman_aggregator_core::recompute::Difference;
@@ -32,16 +32,7 @@ pub enum Request {
         reply: oneshot::Sender<Answer>,
     },
     /// Something is asked of the ledger.
-    Money {
-        /// Who.
-        actor: String,
-        /// From where.
-        source: String,
-        /// What.
-        command: Box<MoneyCommand>,
-        /// Whom to answer.
-        reply: oneshot::Sender<Answer>,
-    },
+    Money(Asker, Box<MoneyCommand>, oneshot::Sender<Answer>),
     /// A hole, judged beside the writer.
     Judge(Box<HoleDraft>, oneshot::Sender<Answer>),
     /// Is anyone there?

@@ -234,17 +234,7 @@ impl Writer {
                 source,
                 command,
             },
-            Request::Money {
-                actor,
-                source,
-                command,
-                reply,
-            } => Event::Money {
-                ticket: self.group.ticket(reply),
-                actor,
-                source,
-                command,
-            },
+            Request::Money(asker, command, reply) => Event::Money(self.group.ticket(reply), asker, command),
             Request::Judge(draft, reply) => Event::Judge(self.group.ticket(reply), draft),
             Request::Ping(reply) => {
                 self.group.pings.push(reply);
@@ -284,7 +274,7 @@ impl Writer {
                 let event = Event::Hello(group.ticket(reply), hello);
                 self.aggregator.step(clock::now(), event, &self.store)?;
             }
-            Request::Command { reply, .. } | Request::Money { reply, .. } | Request::Judge(_, reply) => {
+            Request::Command { reply, .. } | Request::Money(_, _, reply) | Request::Judge(_, reply) => {
                 drop(reply)
             }
             Request::Checkpoint(_, reply) => drop(reply),

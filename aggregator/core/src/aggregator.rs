@@ -35,6 +35,15 @@ use crate::seal::HoleDraft;
 /// Names the asker of an event, so that the shell finds whom to answer.
 pub type Ticket = u64;
 
+/// Who asks something of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub source: String,
+}
+
 /// Everything that can reach the writer.
 #[derive(Debug)]
 pub enum Event {
@@ -54,16 +63,7 @@ pub enum Event {
         command: Command,
     },
     /// Something is asked of the ledger.
-    Money {
-        /// Whom to answer.
-        ticket: Ticket,
-        /// Who.
-        actor: String,
-        /// From where.
-        source: String,
-        /// What.
-        command: Box<MoneyCommand>,
-    },
+    Money(Ticket, Asker, Box<MoneyCommand>),
     /// A hole was judged beside the writer.
     Judge(Ticket, Box<HoleDraft>),
     /// Time passes: cells may be due.
@@ -229,12 +229,7 @@ impl Aggregator {
                 source,
                 command,
             } => (ticket, self.apply(now, actor, source, command, store)?),
-            Event::Money {
-                ticket,
-                actor,
-                source,
-                command,
-            } => (ticket, self.money(now, (actor, source), &command, store)?),
+            Event::Money(ticket, asker, command) => (ticket, self.money(now, asker, &command, store)?),
         };
         self.answers.push((ticket, answer));
         Ok(())

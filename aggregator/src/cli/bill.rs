@@ -17,7 +17,7 @@ use tallyman_aggregator_core::bills::{BillError, Books, Viewer, draft, text};
 use tallyman_aggregator_core::rating::calendar::CalendarError;
 
 use super::desk::Desk;
-use super::ledger::Question;
+use super::question::Question;
 use super::print;
 use crate::config::Config;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 use tallyman_aggregator_core::accounts::{Booked, MoneyCommand};
-use tallyman_aggregator_core::aggregator::{Aggregator, Answer as CoreAnswer, Event};
+use tallyman_aggregator_core::aggregator::{Aggregator, Answer as CoreAnswer, Asker, Event};
 use tallyman_aggregator_core::ingest::check;
 use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
 use tallyman_aggregator_core::registry::Command;
@@ -18,8 +18,8 @@ use tallyman_common::time::Hour;
 
 use super::bill::Bill;
 use super::import::{BatchName, Taken};
-use super::ledger::Question;
 use super::lists::{List, list};
+use super::question::Question;
 use crate::config::Config;
 use crate::handle::with_books;
 use crate::io::admin::{Answer, Order, SOURCE, actor_of};
@@ -279,12 +279,11 @@ impl Stopped {
     /// Asks something of the ledger.
     fn money(&mut self, command: MoneyCommand) -> anyhow::Result<Booked> {
         let now = clock::now();
-        let event = Event::Money {
-            ticket: 0,
+        let asker = Asker {
             actor: actor_of(rustix::process::getuid().as_raw()),
             source: SOURCE.to_owned(),
-            command: Box::new(command),
         };
+        let event = Event::Money(0, asker, Box::new(command));
         self.aggregator.step(now, event, &self.store)?;
         let answers = self.aggregator.commit(now, true, &mut self.store)?;
         match answers.into_inner().pop() {

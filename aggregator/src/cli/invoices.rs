@@ -15,9 +15,10 @@ use tallyman_common::money::Money;
 use tallyman_paper::Extra;
 
 use super::desk::Desk;
-use super::ledger::{Question, allocation, amount, book, note_line, traced};
+use super::ledger::{allocation, amount, book, note_line, traced};
 use super::lists::grid;
 use super::print;
+use super::question::Question;
 use crate::config::Config;
 
 /// Invoices and notes.

@@ -1,28 +1,20 @@
-//! `ledger` and `credit`: reports of the ledger, credits, and the check of its tables against the log. Reads one snapshot.
+//! `ledger` and `credit`: reports of the ledger, credits, and the check of its tables against the log.
 
 use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::accounts::command::NoteLine;
-use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
-use tallyman_aggregator_core::accounts::reads::{self, Filter};
-use tallyman_aggregator_core::accounts::{MoneyCommand, Standing, Status, rebuild, run};
 use tallyman_aggregator_core::api::text::parse_instant;
-use tallyman_aggregator_core::bills::Books;
-use tallyman_aggregator_core::rating::{BillingZone, Day, Month};
 use tallyman_aggregator_core::registry::money::{Allocation, Granted};
 use tallyman_common::ids::{Digest, hex};
 use tallyman_common::money::Money;
-use tallyman_common::time::WallMs;
 
 use super::desk::Desk;
 use super::lists::grid;
 use super::print;
+use super::question::Question;
 use crate::config::Config;
-
-/// Rows of one answer at most.
-const ROWS_MAX: usize = 10_000;
 
 /// Reports of the ledger.
 #[derive(Debug, Subcommand)]
@@ -230,13 +222,11 @@ pub fn book(desk: &mut Desk, command: MoneyCommand, as_json: bool) -> anyhow::Re
 
 /// The command with its trace; without one it is named by its content.
 pub fn traced(trace: Option<String>, make: impl Fn(String) -> MoneyCommand) -> MoneyCommand {
-    let trace = trace.map_or_else(
-        || {
-            let text = serde_json::to_vec(&make(String::new())).expect("commands are plain data");
-            format!("cli/{}", hex(&Digest::of(&[&text]).0[..16]))
-        },
-        |trace| trace,
-    );
+    let named = || {
+        let text = serde_json::to_vec(&make(String::new())).expect("commands are plain data");
+        format!("cli/{}", hex(&Digest::of(&[&text]).0[..16]))
+    };
+    let trace = trace.unwrap_or_else(named);
     make(trace)
 }
 
@@ -265,175 +255,4 @@ pub fn note_line(text: &str) -> anyhow::Result<NoteLine> {
         title: title.to_owned(),
         amount: amount(money)?,
     })
-}
-
-/// What is asked of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Question {
-    /// Invoices and notes.
-    Documents {
-        /// Of one account.
-        account: Option<String>,
-        /// First month.
-        from: Option<String>,
-        /// The month behind the last one.
-        to: Option<String>,
-        /// Those that stand so.
-        status: Option<String>,
-    },
-    /// One of them.
-    Document {
-        /// Number or identity.
-        name: String,
-    },
-    /// Credits of an account.
-    Credits {
-        /// Which.
-        account: String,
-    },
-    /// Every ledger account's balance.
-    TrialBalance {
-        /// At which position; now without.
-        position: Option<u64>,
-    },
-    /// Postings.
-    Journal {
-        /// First position.
-        from: u64,
-        /// The position behind the last one.
-        to: Option<u64>,
-    },
-    /// An account's movements.
-    Statement {
-        /// Whose.
-        account: String,
-    },
-    /// What is due, by age.
-    Ages,
-    /// Whether tables and log agree.
-    Check,
-    /// Sellers.
-    Sellers,
-    /// Registered accounts.
-    Accounts,
-    /// Keys of all accounts that a monthly run is for.
-    AccountsToBill,
-    /// Drafts of some accounts' month.
-    Drafts {
-        /// Which month.
-        month: String,
-        /// Whose.
-        accounts: Vec<String>,
-    },
-}
-
-impl Question {
-    /// The answer from one snapshot.
-    pub fn answer(self, books: Books<'_>) -> anyhow::Result<Value> {
-        let today = today(books)?;
-        let read = books.store;
-        Ok(match self {
-            Self::Sellers => {
-                serde_json::to_value(books.registry.payers.sellers.values().collect::<Vec<_>>())?
-            }
-            Self::Accounts => {
-                serde_json::to_value(books.registry.payers.accounts.values().collect::<Vec<_>>())?
-            }
-            Self::AccountsToBill => serde_json::to_value(run::accounts(books.registry))?,
-            Self::Drafts { month, accounts } => {
-                let month = Month::parse(&month)?;
-                serde_json::to_value(run::drafts(books, month, &accounts)?)?
-            }
-            Self::Documents {
-                account,
-                from,
-                to,
-                status,
-            } => {
-                let filter = Filter {
-                    account,
-                    from_month: from,
-                    to_month: to,
-                    status: status.as_deref().map(status_of).transpose()?,
-                };
-                let page = reads::documents(read, &filter, today, (None, ROWS_MAX))?;
-                anyhow::ensure!(
-                    page.next.is_none(),
-                    "more than {ROWS_MAX}: narrow it by account or month"
-                );
-                let rows = page.rows.iter().map(flat).collect::<Result<_, _>>()?;
-                Value::Array(rows)
-            }
-            Self::Document { name } => {
-                let found = reads::document(read, &name)?;
-                let (document, record) =
-                    found.ok_or_else(|| anyhow!("there is no invoice or note `{name}`"))?;
-                let standing = Standing::of(&record, today)?;
-                json!({"document": document, "standing": standing, "disputes": record.disputes})
-            }
-            Self::Credits { account } => {
-                let found = reads::all_grants_of(read, &account)?;
-                let row = |grant: reads::GrantState| {
-                    let mut row = serde_json::to_value(&grant.granted)?;
-                    row["left"] = json!(grant.left);
-                    row["expires"] = json!(
-                        grant
-                            .granted
-                            .expires
-                            .map(tallyman_aggregator_core::api::text::instant_text)
-                    );
-                    Ok::<_, serde_json::Error>(row)
-                };
-                Value::Array(found.into_iter().map(row).collect::<Result<_, _>>()?)
-            }
-            Self::TrialBalance { position } => {
-                serde_json::to_value(trial_balance(read, position, books.position)?)?
-            }
-            Self::Journal { from, to } => {
-                let mut rows = Vec::new();
-                journal(read, (from, to.map_or(u64::MAX, |to| to)), |posting| {
-                    rows.push(json!(posting));
-                    Ok(match rows.len() {
-                        ROWS_MAX.. => std::ops::ControlFlow::Break(()),
-                        _ => std::ops::ControlFlow::Continue(()),
-                    })
-                })?;
-                Value::Array(rows)
-            }
-            Self::Statement { account } => {
-                let all = (WallMs(0), WallMs(u64::MAX));
-                serde_json::to_value(reads::statement(read, &account, all)?)?
-            }
-            Self::Ages => serde_json::to_value(reads::ages(read, today)?)?,
-            Self::Check => {
-                let faults = rebuild::faults(read)?;
-                let row = |fault: rebuild::Fault| {
-                    let key = fault.key.escape_ascii().to_string();
-                    json!({"table": fault.table.name(), "key": key, "reason": fault.reason})
-                };
-                Value::Array(faults.into_iter().map(row).collect())
-            }
-        })
-    }
-}
-
-/// A row with the columns of a list beside its standing.
-fn flat(row: &reads::Row) -> Result<Value, serde_json::Error> {
-    let mut value = serde_json::to_value(row)?;
-    value["status"] = json!(row.standing.status);
-    value["due"] = json!(row.standing.due);
-    value["total"] = json!(row.standing.total.number());
-    value["left"] = json!(row.standing.left.number());
-    Ok(value)
-}
-
-fn status_of(text: &str) -> anyhow::Result<Status> {
-    let found = Status::ALL.into_iter().find(|status| status.name() == text);
-    found.with_context(|| format!("`{text}`: open, paid, overdue, void or disputed is wanted"))
-}
-
-/// The day in UTC.
-fn today(books: Books<'_>) -> anyhow::Result<Day> {
-    Ok(BillingZone::utc().day_of(books.now.hour())?)
 }

@@ -27,11 +27,13 @@ mod init;
 /// Invoices and notes.
 mod invoices;
 /// Reports of the ledger, and credits.
-pub mod ledger;
+mod ledger;
 /// Lists.
 pub mod lists;
 /// Sellers, accounts, terms.
 pub mod payers;
+/// What is asked of the ledger.
+pub mod question;
 /// Comparison of cells and log.
 pub mod recompute;
 /// A day's books against each other.

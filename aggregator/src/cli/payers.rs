@@ -9,7 +9,7 @@ use tallyman_aggregator_core::registry::{Account, Command, Seller};
 
 use super::commerce::first_hour;
 use super::desk::Desk;
-use super::ledger::Question;
+use super::question::Question;
 use super::lists::grid;
 use super::print;
 use crate::config::Config;

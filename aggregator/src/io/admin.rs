@@ -22,8 +22,8 @@ use tokio::sync::Semaphore;
 
 use crate::cli::bill::Bill;
 use crate::cli::import::{BatchName, Taken};
-use crate::cli::ledger::Question;
 use crate::cli::lists::{List, list};
+use crate::cli::question::Question;
 use crate::handle::{CommandError, Handle};
 use crate::io::clock;
 use crate::io::rocks::{Create, RocksStore};

@@ -3,12 +3,14 @@
 //! Values are JSON, so that they can be read without this program for as long as they must be kept; the file holds them as
 //! they are. A change of it is a change of what old books mean.
 
+use std::fmt::Write;
+
 use tallyman_aggregator_core::accounts::command::{Draft, NoteLine, Outcome};
 use tallyman_aggregator_core::accounts::document::{
     Coverage, DOCUMENT_FORMAT, Deduction, Document, Kind, Line, Party, Period, Section, SectionKind, Tax,
 };
 use tallyman_aggregator_core::accounts::{MoneyCommand, rebuild};
-use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Event, initialise};
+use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Asker, Event, initialise};
 use tallyman_aggregator_core::log::decode_decision;
 use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::Table;
@@ -20,7 +22,7 @@ use tallyman_common::time::WallMs;
 use crate::layout::{folder, updates};
 use crate::sample;
 
-pub const FILES: &[&str] = &["money-v1.txt"];
+pub const FILES: &[&str] = &["money-v1.jsonl"];
 
 /// 2026-12-04 in UTC.
 const NOW: WallMs = WallMs(1_796_342_400_000);
@@ -35,12 +37,11 @@ fn every_act_and_what_it_leaves() {
         if matches!(command, MoneyCommand::ExpireCredits { .. }) {
             at = WallMs(NOW.0 + 1_000);
         }
-        let event = Event::Money {
-            ticket,
+        let asker = Asker {
             actor: "alice".to_owned(),
             source: "cli".to_owned(),
-            command: Box::new(command.clone()),
         };
+        let event = Event::Money(ticket, asker, Box::new(command.clone()));
         aggregator.step(at, event, &store).unwrap();
         let answers = aggregator.commit(at, true, &mut store).unwrap().into_inner();
         let done = matches!(&answers[..], [(_, Answer::Booked(booked))] if booked.position.is_some());
@@ -55,7 +56,7 @@ fn every_act_and_what_it_leaves() {
         acts[place(&money.act)] = true;
     }
     assert_eq!(acts, [true; 12], "an act is not in the file");
-    let path = folder().join("money-v1.txt");
+    let path = folder().join("money-v1.jsonl");
     let text = rows(&store);
     if updates() {
         std::fs::write(&path, &text).unwrap();
@@ -82,7 +83,7 @@ fn place(act: &MoneyAct) -> usize {
 }
 
 fn rows(store: &MemoryStore) -> String {
-    let mut text = "# Every act about money, and every row that it leaves: table, key, value.\n".to_owned();
+    let mut text = String::new();
     let tables = [
         Table::Decisions,
         Table::Documents,
@@ -93,10 +94,17 @@ fn rows(store: &MemoryStore) -> String {
     ];
     for table in tables {
         for (key, value) in store.table(table) {
-            let value = std::str::from_utf8(value).unwrap();
-            let line = format!("{} {} {value}", table.name(), key.escape_ascii());
-            text.push_str(line.trim_end());
-            text.push('\n');
+            let value = match std::str::from_utf8(value).unwrap() {
+                "" => "null",
+                json => json,
+            };
+            let key = serde_json::to_string(&key.escape_ascii().to_string()).unwrap();
+            writeln!(
+                text,
+                "{{\"table\":\"{}\",\"key\":{key},\"value\":{value}}}",
+                table.name()
+            )
+            .unwrap();
         }
     }
     text
@@ -106,15 +114,31 @@ fn money(number: &str) -> Money {
     Money::parse(&format!("{number} CNY")).unwrap()
 }
 
+fn own(text: &str) -> String {
+    text.to_owned()
+}
+
+fn account() -> String {
+    own("acme-group")
+}
+
+fn number() -> String {
+    own("INV-000001")
+}
+
+fn reason() -> String {
+    own("agreed by telephone")
+}
+
 fn commands() -> Vec<MoneyCommand> {
-    let own = |text: &str| text.to_owned();
-    let allocation = |number: &str, amount| Allocation {
-        number: own(number),
+    [movements(), corrections()].concat()
+}
+
+fn movements() -> Vec<MoneyCommand> {
+    let allocation = |amount| Allocation {
+        number: number(),
         amount: money(amount),
     };
-    let account = || own("acme-group");
-    let reason = || own("agreed by telephone");
-    let number = || own("INV-000001");
     vec![
         MoneyCommand::GrantCredit(Granted {
             key: own("welcome"),
@@ -136,13 +160,13 @@ fn commands() -> Vec<MoneyCommand> {
             source: own("bank"),
             on: own("2026-12-04"),
             amount: money("60.00"),
-            allocations: vec![allocation("INV-000001", "40.00")],
+            allocations: vec![allocation("40.00")],
             rest_to_balance: true,
         },
         MoneyCommand::ApplyBalance {
             trace: own("apply-1"),
             account: account(),
-            allocations: vec![allocation("INV-000001", "10.00")],
+            allocations: vec![allocation("10.00")],
         },
         MoneyCommand::Refund {
             trace: own("refund-1"),
@@ -152,6 +176,11 @@ fn commands() -> Vec<MoneyCommand> {
             amount: money("5.00"),
             reason: reason(),
         },
+    ]
+}
+
+fn corrections() -> Vec<MoneyCommand> {
+    vec![
         MoneyCommand::OpenDispute {
             trace: own("dispute-1"),
             number: number(),
@@ -207,16 +236,8 @@ fn party(key: &str, name: &str) -> Party {
     }
 }
 
-fn draft() -> Draft {
-    let own = |text: &str| text.to_owned();
-    let deduction = |key: &str, amount: &str| Deduction {
-        key: own(key),
-        title: own(key),
-        percent: None,
-        basis: None,
-        amount: own(amount),
-    };
-    let line = Line {
+fn line() -> Line {
+    Line {
         number: 1,
         item: own("storage"),
         title: own("存储容量"),
@@ -228,7 +249,20 @@ fn draft() -> Draft {
         amount: own("110.00"),
         tax_class: own("standard"),
         note: None,
-    };
+    }
+}
+
+fn deduction(key: &str, amount: &str) -> Deduction {
+    Deduction {
+        key: own(key),
+        title: own(key),
+        percent: None,
+        basis: None,
+        amount: own(amount),
+    }
+}
+
+fn draft() -> Draft {
     let document = Document {
         format: DOCUMENT_FORMAT,
         kind: Kind::Invoice,
@@ -255,7 +289,7 @@ fn draft() -> Draft {
             tenant: Some(own("acme")),
             title: own("Acme"),
             month: None,
-            lines: vec![line],
+            lines: vec![line()],
             subtotal: own("110.00"),
         }],
         subtotal: own("110.00"),

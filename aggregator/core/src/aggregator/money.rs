@@ -4,7 +4,7 @@
 use tallyman_common::codec::CodecError;
 use tallyman_common::time::WallMs;
 
-use super::{Aggregator, Answer};
+use super::{Aggregator, Answer, Asker};
 use crate::accounts::tables::Layers;
 use crate::accounts::{AccountsError, Context, MoneyCommand, Verdict, decide};
 use crate::ports::Read;
@@ -15,7 +15,7 @@ impl Aggregator {
     pub(super) fn money(
         &mut self,
         now: WallMs,
-        (actor, source): (String, String),
+        Asker { actor, source }: Asker,
         command: &MoneyCommand,
         store: &dyn Read,
     ) -> Result<Answer, FoldError> {

@@ -14,7 +14,7 @@ use crate::accounts::ledger::LedgerAccount;
 use crate::accounts::ledger::books::{balance, trial_balance};
 use crate::accounts::standing::{Status, standing};
 use crate::accounts::{Booked, MoneyCommand, rebuild};
-use crate::aggregator::{Aggregator, Answer, Event, initialise};
+use crate::aggregator::{Aggregator, Answer, Asker, Event, initialise};
 use crate::memory::MemoryStore;
 use crate::rating::{BillingZone, Day};
 use crate::registry::Command;
@@ -55,12 +55,11 @@ impl World {
     }
 
     pub fn step(&mut self, command: MoneyCommand) {
-        let event = Event::Money {
-            ticket: 1,
+        let asker = Asker {
             actor: "test".to_owned(),
             source: "test".to_owned(),
-            command: Box::new(command),
         };
+        let event = Event::Money(1, asker, Box::new(command));
         self.aggregator.step(self.now, event, &self.store).unwrap();
     }
 
@@ -199,7 +198,6 @@ impl World {
 /// What a line asks for.
 fn command(words: &[&str], now: WallMs) -> MoneyCommand {
     let own = |text: &str| text.to_owned();
-    let joined = |rest: &[&str]| rest.join(" ");
     match *words {
         ["issue", account, month, subtotal, ref rest @ ..] => MoneyCommand::IssueInvoices {
             month: own(month),
@@ -238,6 +236,14 @@ fn command(words: &[&str], now: WallMs) -> MoneyCommand {
             items: Vec::new(),
         }),
         ["expire"] => MoneyCommand::ExpireCredits { upto: now },
+        _ => correction(words),
+    }
+}
+
+/// What a line asks for of what was issued.
+fn correction(words: &[&str]) -> MoneyCommand {
+    let own = |text: &str| text.to_owned();
+    match *words {
         ["credit", trace, number, amount] => note(Kind::CreditNote, trace, number, amount, None),
         ["debit", trace, number, amount, due] => note(Kind::DebitNote, trace, number, amount, Some(due)),
         ["void", trace, number] => MoneyCommand::Void {
@@ -254,7 +260,7 @@ fn command(words: &[&str], now: WallMs) -> MoneyCommand {
         ["answer", trace, number, ref text @ ..] => MoneyCommand::AnswerDispute {
             trace: own(trace),
             number: own(number),
-            text: joined(text),
+            text: text.join(" "),
         },
         ["resolve", trace, number, ref outcome @ ..] => MoneyCommand::ResolveDispute {
             trace: own(trace),
@@ -268,7 +274,7 @@ fn command(words: &[&str], now: WallMs) -> MoneyCommand {
         ["fapiao", trace, number, ref text @ ..] => MoneyCommand::SetExternalTaxNumber {
             trace: own(trace),
             number: own(number),
-            text: joined(text),
+            text: text.join(" "),
         },
         _ => panic!("not understood: {words:?}"),
     }

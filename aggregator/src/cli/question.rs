@@ -1,0 +1,191 @@
+//! What the command line asks of the ledger, and its answers from one snapshot. It changes nothing.
+
+use std::ops::ControlFlow;
+
+use anyhow::{Context as _, anyhow};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, to_value};
+use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
+use tallyman_aggregator_core::accounts::reads::{self, Filter};
+use tallyman_aggregator_core::accounts::{Standing, Status, rebuild, run};
+use tallyman_aggregator_core::api::text::instant_text;
+use tallyman_aggregator_core::bills::Books;
+use tallyman_aggregator_core::ports::Read;
+use tallyman_aggregator_core::rating::{BillingZone, Day, Month};
+use tallyman_common::time::WallMs;
+
+/// Rows of one answer at most.
+const ROWS_MAX: usize = 10_000;
+
+/// What is asked of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Invoices and notes.
+    Documents {
+        /// Of one account.
+        account: Option<String>,
+        /// First month.
+        from: Option<String>,
+        /// The month behind the last one.
+        to: Option<String>,
+        /// Those that stand so.
+        status: Option<String>,
+    },
+    /// One of them.
+    Document {
+        /// Number or identity.
+        name: String,
+    },
+    /// Credits of an account.
+    Credits {
+        /// Which.
+        account: String,
+    },
+    /// Every ledger account's balance.
+    TrialBalance {
+        /// At which position; now without.
+        position: Option<u64>,
+    },
+    /// Postings.
+    Journal {
+        /// First position.
+        from: u64,
+        /// The position behind the last one.
+        to: Option<u64>,
+    },
+    /// An account's movements.
+    Statement {
+        /// Whose.
+        account: String,
+    },
+    /// What is due, by age.
+    Ages,
+    /// Whether tables and log agree.
+    Check,
+    /// Sellers.
+    Sellers,
+    /// Registered accounts.
+    Accounts,
+    /// Keys of all accounts that a monthly run is for.
+    AccountsToBill,
+    /// Drafts of some accounts' month.
+    Drafts {
+        /// Which month.
+        month: String,
+        /// Whose.
+        accounts: Vec<String>,
+    },
+}
+
+impl Question {
+    /// The answer from one snapshot.
+    pub fn answer(self, books: Books<'_>) -> anyhow::Result<Value> {
+        let today = today(books)?;
+        let read = books.store;
+        Ok(match self {
+            Self::Documents {
+                account,
+                from,
+                to,
+                status,
+            } => {
+                let filter = Filter {
+                    account,
+                    from_month: from,
+                    to_month: to,
+                    status: status.as_deref().map(status_of).transpose()?,
+                };
+                documents(read, &filter, today)?
+            }
+            Self::Document { name } => {
+                let found = reads::document(read, &name)?;
+                let (document, record) =
+                    found.ok_or_else(|| anyhow!("there is no invoice or note `{name}`"))?;
+                let standing = Standing::of(&record, today)?;
+                json!({"document": document, "standing": standing, "disputes": record.disputes})
+            }
+            Self::Credits { account } => {
+                let found = reads::all_grants_of(read, &account)?;
+                Value::Array(found.iter().map(credit).collect::<Result<_, _>>()?)
+            }
+            Self::TrialBalance { position } => {
+                to_value(trial_balance(read, position, books.position)?)?
+            }
+            Self::Journal { from, to } => postings(read, (from, to.map_or(u64::MAX, |to| to)))?,
+            Self::Statement { account } => {
+                let all = (WallMs(0), WallMs(u64::MAX));
+                to_value(reads::statement(read, &account, all)?)?
+            }
+            Self::Ages => to_value(reads::ages(read, today)?)?,
+            Self::Sellers => to_value(books.registry.payers.sellers.values().collect::<Vec<_>>())?,
+            Self::Accounts => to_value(books.registry.payers.accounts.values().collect::<Vec<_>>())?,
+            Self::AccountsToBill => to_value(run::accounts(books.registry))?,
+            Self::Drafts { month, accounts } => {
+                to_value(run::drafts(books, Month::parse(&month)?, &accounts)?)?
+            }
+            Self::Check => {
+                let faults = rebuild::faults(read)?;
+                let row = |fault: rebuild::Fault| {
+                    let key = fault.key.escape_ascii().to_string();
+                    json!({"table": fault.table.name(), "key": key, "reason": fault.reason})
+                };
+                Value::Array(faults.into_iter().map(row).collect())
+            }
+        })
+    }
+}
+
+fn documents(read: &dyn Read, filter: &Filter, today: Day) -> anyhow::Result<Value> {
+    let page = reads::documents(read, filter, today, (None, ROWS_MAX))?;
+    anyhow::ensure!(
+        page.next.is_none(),
+        "more than {ROWS_MAX}: narrow it by account or month"
+    );
+    let rows = page.rows.iter().map(flat).collect::<Result<_, _>>()?;
+    Ok(Value::Array(rows))
+}
+
+fn postings(read: &dyn Read, range: (u64, u64)) -> anyhow::Result<Value> {
+    let mut rows = Vec::new();
+    journal(read, range, |posting| {
+        rows.push(json!(posting));
+        Ok(if rows.len() > ROWS_MAX {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    })?;
+    anyhow::ensure!(
+        rows.len() <= ROWS_MAX,
+        "more than {ROWS_MAX}: narrow it with --from and --to"
+    );
+    Ok(Value::Array(rows))
+}
+
+fn credit(grant: &reads::GrantState) -> Result<Value, serde_json::Error> {
+    let mut row = to_value(&grant.granted)?;
+    row["left"] = json!(grant.left);
+    row["expires"] = json!(grant.granted.expires.map(instant_text));
+    Ok(row)
+}
+
+/// A row with the columns of a list beside its standing.
+fn flat(row: &reads::Row) -> Result<Value, serde_json::Error> {
+    let mut value = to_value(row)?;
+    value["status"] = json!(row.standing.status);
+    value["due"] = json!(row.standing.due);
+    value["total"] = json!(row.standing.total.number());
+    value["left"] = json!(row.standing.left.number());
+    Ok(value)
+}
+
+fn status_of(text: &str) -> anyhow::Result<Status> {
+    let found = Status::ALL.into_iter().find(|status| status.name() == text);
+    found.with_context(|| format!("`{text}`: open, paid, overdue, void or disputed is wanted"))
+}
+
+/// The day in UTC.
+fn today(books: Books<'_>) -> anyhow::Result<Day> {
+    Ok(BillingZone::utc().day_of(books.now.hour())?)
+}
