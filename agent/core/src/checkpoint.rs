@@ -204,8 +204,8 @@ fn choose(mut found: Found, opened: &OpenedSpool) -> (Option<usize>, Choice) {
     let is_ahead = |c: &Checkpoint| match opened.last {
         None => true,
         Some(last) if last.spool == c.named.spool => c.named.seq >= last.seq,
-        // A spool of which no frame is left is newer than one of which some are.
-        Some(_) => !opened.spool.knows(c.named.spool),
+        // A spool of which no frame is left is newer than one of which some are, also when damaged bytes of it are.
+        Some(last) => opened.spool.is_newer(c.named.spool, last.spool),
     };
     let matching = found.iter().position(|(_, c)| matches(c));
     let ahead = found.iter().position(|(_, c)| !matches(c) && is_ahead(c));

@@ -86,6 +86,12 @@ impl Spool {
         self.ages.contains(&spool)
     }
 
+    /// Whether one spool was drawn behind another one, which is here. Of one that is not here no frame is left.
+    pub fn is_newer(&self, spool: SpoolId, than: SpoolId) -> bool {
+        let age = |of: SpoolId| self.ages.iter().position(|known| *known == of);
+        age(spool).is_none_or(|at| Some(at) > age(than))
+    }
+
     /// The aggregator's newest restore when it gave the acknowledgements; 0 for none.
     pub fn acked_since(&self) -> WallMs {
         self.acked_since

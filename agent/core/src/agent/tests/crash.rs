@@ -273,6 +273,41 @@ fn a_batch_behind_a_spool_that_lost_all_names_the_lost_one() {
 }
 
 #[test]
+fn a_new_spool_that_lost_all_is_newer_than_the_frames_of_the_old_one() {
+    for windows in [1, 2] {
+        let (mut world, mut truth) = (begin(), Truth::new());
+        world.run(2 * MINUTE, work);
+        let effects = super::rules::welcome(&mut world, 2, [9; 32]);
+        assert!(effects.disconnect.is_some());
+        world.run(windows * MINUTE, work);
+        let last = Books::read(&mut world.disk).headers.last().unwrap().clone();
+        assert_eq!(last.seq, windows);
+        world.agent = None;
+        let name = world
+            .disk
+            .names()
+            .into_iter()
+            .rfind(|n| n.starts_with("spool-"))
+            .unwrap();
+        assert!(name.contains(&last.spool.to_string()));
+        for byte in (100..world.disk.bytes(&name).len()).step_by(100) {
+            world.disk.flip(&name, byte);
+        }
+        world.run(MINUTE, work);
+        assert!(world.start());
+        finish(&mut world, &mut truth);
+        let books = Books::read(&mut world.disk);
+        assert!(!books.headers.contains(&last), "it is lost");
+        assert!(
+            !books.all_causes().contains(&Cause::NoBaseline),
+            "its checkpoint counts"
+        );
+        // The old spool's last reading, and that of the lost spool's series in the third one: nothing twice.
+        assert_eq!(books.total("a", Meter::CPU_TIME), u128::from(truth[&1]) * 1_000);
+    }
+}
+
+#[test]
 fn a_new_boot_starts_at_zero_and_its_window_with_the_boot() {
     let (mut world, mut truth) = (begin(), Truth::new());
     scenario(&mut world, &mut truth, 0);
