@@ -17,8 +17,8 @@ use tallyman_aggregator_core::bills::{BillError, Books, Viewer, draft, text};
 use tallyman_aggregator_core::rating::calendar::CalendarError;
 
 use super::desk::Desk;
-use super::question::Question;
 use super::print;
+use super::question::Question;
 use crate::config::Config;
 
 /// Accounts in one piece of a run.

@@ -9,9 +9,9 @@ use tallyman_aggregator_core::registry::{Account, Command, Seller};
 
 use super::commerce::first_hour;
 use super::desk::Desk;
-use super::question::Question;
 use super::lists::grid;
 use super::print;
+use super::question::Question;
 use crate::config::Config;
 
 /// Who sells.

@@ -109,9 +109,7 @@ impl Question {
                 let found = reads::all_grants_of(read, &account)?;
                 Value::Array(found.iter().map(credit).collect::<Result<_, _>>()?)
             }
-            Self::TrialBalance { position } => {
-                to_value(trial_balance(read, position, books.position)?)?
-            }
+            Self::TrialBalance { position } => to_value(trial_balance(read, position, books.position)?)?,
             Self::Journal { from, to } => postings(read, (from, to.map_or(u64::MAX, |to| to)))?,
             Self::Statement { account } => {
                 let all = (WallMs(0), WallMs(u64::MAX));
