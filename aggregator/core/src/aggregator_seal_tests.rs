@@ -13,6 +13,10 @@ use crate::rollup::cell::{KIND_INFERRED, KIND_SUM, KIND_WITHDRAWN};
 use crate::rollup::part::{Part, read_owner};
 use crate::seal::{Draft, next};
 
+/// From batches to a numbered invoice.
+#[path = "aggregator_invoice_tests.rs"]
+mod invoices;
+
 const SPOOL: SpoolId = SpoolId([5; 16]);
 const OTHER: SpoolId = SpoolId([7; 16]);
 const PRICES: &str = include_str!("../../../deploy/price-books/sandbox-usd.toml");
@@ -455,6 +459,10 @@ fn an_hour_is_not_sealed_while_it_changes_or_the_clock_is_alone() {
 
 /// A tenant with prices, and 60 s of CPU of which 20 s are in a hole; nothing is sealed.
 fn with_a_bill() -> (World, TenantTerms, Range<Hour>) {
+    with_a_bill_of(PRICES)
+}
+
+fn with_a_bill_of(prices: &str) -> (World, TenantTerms, Range<Hour>) {
     let mut world = World::new();
     let terms = TenantTerms {
         tenant: "acme".into(),
@@ -468,7 +476,7 @@ fn with_a_bill() -> (World, TenantTerms, Range<Hour>) {
     };
     let month = crate::rating::BillingZone::utc();
     let month = month.month_of(START).and_then(|m| month.month_hours(m)).unwrap();
-    let (text, from) = (PRICES.to_owned(), month.start);
+    let (text, from) = (prices.to_owned(), month.start);
     assert!(matches!(
         world.command(Command::AddPriceBook { text, from }),
         Answer::Applied(_)

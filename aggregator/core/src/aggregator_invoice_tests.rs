@@ -1,0 +1,202 @@
+//! From batches to a numbered invoice: what is final is drafted as it was sealed, is issued once, balances, and stays.
+
+use super::*;
+use crate::accounts::command::{Draft as InvoiceDraft, Fate};
+use crate::accounts::draft::{DraftError, Purpose, draft as draft_month};
+use crate::accounts::ledger::books::trial_balance;
+use crate::accounts::{MoneyCommand, reads, run};
+use crate::rating::Month;
+use crate::registry::{Account, Seller};
+
+const MONTH: &str = "2025-11";
+const PRICES: &str = "format = 1\nname = \"Plain\"\ncurrency = \"USD\"\n\
+    [[item]]\nkey = \"cpu\"\ntitle = \"CPU\"\ntitle_zh = \"处理器\"\nmeters = [\"cpu.time\"]\nunit = \"CPU-second\"\n\
+    model = \"graduated\"\ntiers_over = \"month\"\ntiers = [{ up_to = \"40\", price = \"1\" }, { price = \"0.5\" }]\n\
+    [[discount]]\nkey = \"gold\"\ntitle = \"Gold\"\nclasses = [\"gold\"]\npercent = \"10\"\n\
+    [[tax]]\nclass = \"standard\"\ntitle = \"VAT\"\npercent = \"6\"\n";
+
+fn month() -> Month {
+    Month::parse(MONTH).unwrap()
+}
+
+fn applied(world: &mut World, command: Command) {
+    let answer = world.command(command);
+    assert!(matches!(answer, Answer::Applied(_)), "{answer:?}");
+}
+
+/// A tenant with 60 CPU-seconds, of which 20 are in a hole, and who pays for it.
+fn billed() -> (World, u64) {
+    let (mut world, terms, month) = with_a_bill_of(PRICES);
+    let seller = Seller {
+        seller: "cloud".into(),
+        name: "云海存储有限公司".into(),
+        address: vec!["上海".into()],
+        tax_id: None,
+        contact: vec![],
+        bank: vec![],
+        prefix: "INV".into(),
+    };
+    applied(&mut world, Command::SetSeller(seller));
+    let account = Account {
+        account: terms.account.clone(),
+        organisation: None,
+        name: "Acme".into(),
+        seller: "cloud".into(),
+        currency: terms.currency.clone(),
+        zone: terms.zone.clone(),
+        language: "zh".into(),
+        address: vec![],
+        tax_id: None,
+        contact: vec![],
+        due_days: 30,
+    };
+    applied(&mut world, Command::SetAccount(account));
+    let agreed = Command::SetTerms {
+        account: terms.account,
+        text: "format = 1\nclass = \"gold\"\n".into(),
+        from: month.start,
+    };
+    applied(&mut world, agreed);
+    (world, u64::from(month.end.0 - START.0))
+}
+
+fn final_month() -> World {
+    let (mut world, hours) = billed();
+    world.pass(4, hours - 1, 60 * SECOND);
+    world.close();
+    world.pass(5, hours, 60 * SECOND);
+    world.close();
+    world
+}
+
+fn money(world: &mut World, command: MoneyCommand) -> crate::accounts::Booked {
+    let asker = Asker {
+        actor: "test".into(),
+        source: "test".into(),
+    };
+    let event = Event::Money(1, asker, Box::new(command));
+    world.aggregator.step(world.now, event, &world.store).unwrap();
+    match world.commit().remove(0) {
+        Answer::Booked(booked) => booked,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn issue(world: &mut World, documents: Vec<InvoiceDraft>) -> Vec<Fate> {
+    let month = MONTH.to_owned();
+    let booked = money(world, MoneyCommand::IssueInvoices { month, documents });
+    booked.documents.into_iter().map(|it| it.fate).collect()
+}
+
+#[test]
+fn a_month_becomes_an_invoice_once_it_is_final() {
+    let (mut world, _) = billed();
+    let early = draft_month(world.books(), "acme", month(), Purpose::Issue);
+    assert!(matches!(early, Err(DraftError::NotFinal { .. })));
+    world.flush();
+    let preview = draft_month(world.books(), "acme", month(), Purpose::Preview).unwrap();
+    assert_eq!(
+        preview.document.subtotal, "40.00",
+        "what is in the hole is not known yet"
+    );
+
+    let mut world = final_month();
+    let all: Vec<String> = run::accounts(world.aggregator.registry()).into_iter().collect();
+    let found = run::drafts(world.books(), month(), &all).unwrap();
+    assert_eq!(
+        (found.drafts.len(), found.not_billed.len()),
+        (1, 0),
+        "{:?}",
+        found.not_billed
+    );
+    let document = &found.drafts[0].document;
+    // 40 × 1 + 20 × 0.5, less 10 %, and 6 % of the rest.
+    let money = (
+        &*document.subtotal,
+        &*document.discounts[0].amount,
+        &*document.taxes[0].amount,
+        &*document.total,
+    );
+    assert_eq!(money, ("50.00", "-5.00", "2.70", "47.70"));
+    assert_eq!(document.sections[0].lines[0].title, "处理器");
+    assert_eq!(document.sections[0].lines[0].tiers.len(), 2);
+    assert_eq!(
+        document.coverage.inferred,
+        ["cpu.time"],
+        "a bill says what is inferred"
+    );
+    assert_eq!(document.number, None);
+
+    let drafts = found.drafts.clone();
+    assert_eq!(
+        issue(&mut world, drafts.clone()),
+        [Fate::Issued {
+            number: "INV-000001".into()
+        }]
+    );
+    // Run twice is run once, whether drafted again or sent again.
+    assert_eq!(
+        issue(&mut world, drafts),
+        [Fate::Existed {
+            number: "INV-000001".into()
+        }]
+    );
+    let again = run::drafts(world.books(), month(), &all).unwrap();
+    assert_eq!(
+        (again.drafts.len(), &*again.existing[0].number),
+        (0, "INV-000001")
+    );
+
+    let (stored, _) = reads::document(&world.store, "INV-000001").unwrap().unwrap();
+    assert_eq!(
+        (&*stored.total, stored.number.as_deref()),
+        ("47.70", Some("INV-000001"))
+    );
+    let balance = trial_balance(&world.store, None, world.aggregator.position()).unwrap();
+    let balance = serde_json::to_value(balance).unwrap();
+    assert_eq!(
+        balance["totals"][0]["debit"], balance["totals"][0]["credit"],
+        "I12"
+    );
+}
+
+#[test]
+fn late_usage_changes_no_invoice() {
+    let mut world = final_month();
+    let draft = || {
+        run::drafts(world.books(), month(), &["acme".to_owned()])
+            .unwrap()
+            .drafts
+    };
+    let before = draft();
+    issue(&mut world, before.clone());
+    let stored = |world: &World| reads::document(&world.store, "INV-000001").unwrap().unwrap().0;
+    let first = stored(&world);
+    assert!(matches!(
+        world.take_batch(sent(2, (30 * SECOND, 45 * SECOND))),
+        Answer::Ack(_)
+    ));
+    world.flush();
+    assert_eq!(stored(&world), first, "I9");
+    // Drafted anew, the final month is still what was sealed.
+    let after = draft_month(world.books(), "acme", month(), Purpose::Issue).unwrap();
+    assert_eq!(after.document, before[0].document, "I6");
+}
+
+#[test]
+fn who_is_not_billed_is_told() {
+    let mut world = final_month();
+    let found = run::drafts(world.books(), month(), &["nobody".to_owned()]).unwrap();
+    assert!(
+        found.not_billed[0].reason.contains("account set"),
+        "{:?}",
+        found.not_billed
+    );
+    // Terms for a final month are refused: what was agreed for it stays.
+    let late = Command::SetTerms {
+        account: "acme".into(),
+        text: "format = 1\n".into(),
+        from: with_a_bill_of(PRICES).2.start,
+    };
+    assert!(matches!(world.command(late), Answer::Rejected(_)));
+}
