@@ -67,6 +67,9 @@ pub struct Ledger {
     pub told: Told,
     /// Before it: an agent may have believed it until it heard better.
     pub told_before: Told,
+    /// Batches that the aggregator answered as new since its last restore, in the order of its commits: copies of a node
+    /// hear their answers in any order, and may never hear them.
+    pub new: BTreeSet<(SpoolId, Seq)>,
     /// On no disk any more, with what they say.
     pub gone: BTreeMap<Digest, Gone>,
     /// What frames became on their way, by their digests on disk: only under a planted bug.
@@ -76,6 +79,7 @@ pub struct Ledger {
 impl Ledger {
     /// The aggregator was set back: what it said is no longer its word.
     pub fn set_back(&mut self) {
+        self.new.clear();
         let told = std::mem::take(&mut self.told);
         self.told_before.acked.extend(told.acked);
         for (spool, upto) in told.upto {

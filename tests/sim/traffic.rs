@@ -219,6 +219,13 @@ impl World {
 
     fn answer(&mut self, asker: Asker, answer: Answer) {
         let Asker { node, session } = asker;
+        if let Answer::Ack(ack) = &answer
+            && !ack.known
+            && !self.ledger.new.insert((ack.spool, ack.seq))
+        {
+            let seq = ack.seq;
+            self.fault = Some(format!("I2: node {node}: batch {seq} came again and was new"));
+        }
         if session == 0 {
             // Nobody asked: a replay, a copy, an import.
             return;
@@ -283,10 +290,6 @@ impl World {
                 if let NetEvent::Ack(ack) = &event {
                     self.note(format!("n{node} ack {} upto {}", ack.seq, ack.upto));
                     let key = (self.nodes[node].id, ack.spool, ack.seq);
-                    if !ack.known && self.ledger.told.acked.contains(&key) {
-                        let seq = ack.seq;
-                        self.fault = Some(format!("I2: node {node}: batch {seq} came again and was new"));
-                    }
                     self.ledger.told.note(key, ack.upto);
                 }
                 self.nodes[node].net(self.now_ms, event)
