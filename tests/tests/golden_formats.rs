@@ -25,6 +25,9 @@ mod seals;
 // Tables and decisions of money.
 #[path = "golden_formats/money.rs"]
 mod money;
+// Decisions about sellers, accounts and terms.
+#[path = "golden_formats/payers.rs"]
+mod payers;
 // Decisions about who may speak as a node.
 #[path = "golden_formats/trust.rs"]
 mod trust;

@@ -36,7 +36,7 @@ fn billed() -> (World, u64) {
         bank: vec![],
         prefix: "INV".into(),
     };
-    applied(&mut world, Command::SetSeller(seller));
+    applied(&mut world, Command::SetSeller(Box::new(seller)));
     let account = Account {
         account: terms.account.clone(),
         organisation: None,
@@ -50,7 +50,7 @@ fn billed() -> (World, u64) {
         contact: vec![],
         due_days: 30,
     };
-    applied(&mut world, Command::SetAccount(account));
+    applied(&mut world, Command::SetAccount(Box::new(account)));
     let agreed = Command::SetTerms {
         account: terms.account,
         text: "format = 1\nclass = \"gold\"\n".into(),

@@ -1,5 +1,11 @@
 //! Golden documents on paper: what a reader finds, the same bytes twice, no character lost, nothing run as script.
 
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "tests read files and start readers of PDF; the package itself does neither"
+)]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -30,6 +30,8 @@ mod invoices;
 mod ledger;
 /// Lists.
 pub mod lists;
+/// Invoices as files and text.
+mod paper;
 /// Sellers, accounts, terms.
 pub mod payers;
 /// What is asked of the ledger.

@@ -52,7 +52,7 @@ pub struct SellerSet {
 #[derive(Debug, Subcommand)]
 pub enum AccountOrder {
     /// Register a paying account, or change it; invoices that were issued stay as they are.
-    Set(AccountSet),
+    Set(Box<AccountSet>),
     /// Show all accounts.
     List,
 }
@@ -129,7 +129,7 @@ impl SellerOrder {
                     bank: set.bank,
                     prefix: set.prefix,
                 };
-                let position = desk.command(Command::SetSeller(seller))?;
+                let position = desk.command(Command::SetSeller(Box::new(seller)))?;
                 let text = format!("seller `{}` is registered\n", set.key);
                 print(as_json, &json!({"seller": set.key, "position": position}), &text)
             }
@@ -161,7 +161,7 @@ impl AccountOrder {
                     contact: set.contact,
                     due_days: set.due_days,
                 };
-                let position = desk.command(Command::SetAccount(account))?;
+                let position = desk.command(Command::SetAccount(Box::new(account)))?;
                 let text = format!("account `{}` is registered\n", set.key);
                 print(as_json, &json!({"account": set.key, "position": position}), &text)
             }

@@ -561,6 +561,7 @@ fn decisions_of_every_command() {
         .chain(repairs())
         .chain(closings())
         .chain(super::trust::commands())
+        .chain(super::payers::commands())
         .zip(1..)
         .map(decision)
         .collect();

@@ -47,6 +47,9 @@ pub fn is_in_the_file(command: &Command) -> bool {
         | Command::RetireNode { .. }
         | Command::RevokeNode { .. }
         | Command::SetTenant(_)
+        | Command::SetSeller(_)
+        | Command::SetAccount(_)
+        | Command::SetTerms { .. }
         | Command::AddPriceBook { .. }
         | Command::ReleaseBatch { .. }
         | Command::DiscardBatch { .. }

@@ -44,7 +44,7 @@ const AGGREGATOR: Stages = &[
     ),
     (
         "accounts",
-        &["bills", "rating", "registry", "log", "ports", "limits"],
+        &["bills", "rating", "registry", "log", "ports", "limits", "restart"],
     ),
     (
         "api",

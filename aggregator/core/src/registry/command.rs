@@ -121,9 +121,9 @@ pub enum Command {
     /// A tenant's terms.
     SetTenant(TenantTerms),
     /// A seller, as it stands on invoices from now on.
-    SetSeller(Seller),
+    SetSeller(Box<Seller>),
     /// A paying account, as it stands on invoices from now on.
-    SetAccount(Account),
+    SetAccount(Box<Account>),
     /// What was agreed with an account, from a month on.
     SetTerms {
         /// With whom.

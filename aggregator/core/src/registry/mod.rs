@@ -231,10 +231,10 @@ impl Registry {
             Command::RevokeNode { node } => self.end(node, NodeStatus::Revoked, at),
             Command::SetTenant(terms) => self.tenants.set(terms),
             Command::SetSeller(seller) => {
-                self.payers.sellers.insert(seller.seller.clone(), seller);
+                self.payers.sellers.insert(seller.seller.clone(), *seller);
             }
             Command::SetAccount(account) => {
-                self.payers.accounts.insert(account.account.clone(), account);
+                self.payers.accounts.insert(account.account.clone(), *account);
             }
             Command::SetTerms { account, text, from } => self.set_terms(account, &text, from),
             Command::AddPriceBook { text, from } => self.add_book(text, from),

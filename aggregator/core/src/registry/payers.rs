@@ -293,16 +293,38 @@ mod tests {
     fn what_does_not_fit_is_refused_and_changes_nothing() {
         let mut registry = Registry::default();
         let said = |r: Result<(), Rejected>| r.expect_err("refused").to_string();
-        assert!(said(apply(&mut registry, Command::SetAccount(account("none")))).contains("none"));
-        apply(&mut registry, Command::SetSeller(seller("cloud", "INV"))).expect("taken");
-        assert!(said(apply(&mut registry, Command::SetSeller(seller("other", "INV")))).contains("cloud"));
-        assert!(said(apply(&mut registry, Command::SetSeller(seller("cloud", "inv")))).contains("A-Z"));
-        apply(&mut registry, Command::SetAccount(account("cloud"))).expect("taken");
+        assert!(
+            said(apply(
+                &mut registry,
+                Command::SetAccount(Box::new(account("none")))
+            ))
+            .contains("none")
+        );
+        apply(
+            &mut registry,
+            Command::SetSeller(Box::new(seller("cloud", "INV"))),
+        )
+        .expect("taken");
+        assert!(
+            said(apply(
+                &mut registry,
+                Command::SetSeller(Box::new(seller("other", "INV")))
+            ))
+            .contains("cloud")
+        );
+        assert!(
+            said(apply(
+                &mut registry,
+                Command::SetSeller(Box::new(seller("cloud", "inv")))
+            ))
+            .contains("A-Z")
+        );
+        apply(&mut registry, Command::SetAccount(Box::new(account("cloud")))).expect("taken");
         let moved = Account {
             currency: "EUR".into(),
             ..account("cloud")
         };
-        assert!(said(apply(&mut registry, Command::SetAccount(moved))).contains("stay"));
+        assert!(said(apply(&mut registry, Command::SetAccount(Box::new(moved)))).contains("stay"));
         let terms = |from| Command::SetTerms {
             account: "acme".into(),
             text: "format = 1\n".into(),
