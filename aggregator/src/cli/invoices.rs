@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use serde_json::Value;
 use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::accounts::command::{NoteLine, Outcome};
 use tallyman_aggregator_core::accounts::document::Kind;
