@@ -287,3 +287,21 @@ fn versions_are_in_force_from_their_hour_on() {
     let twice = BookVersions::new(vec![(Hour(10), old), (Hour(10), new)]);
     assert_eq!(twice, Err(RatingError::VersionsOutOfOrder { hour: Hour(10) }));
 }
+
+/// Protects: the examples that operators copy from the page.
+#[test]
+fn the_examples_of_the_page_on_prices_are_sound() {
+    let page = include_str!("../../../../../docs/PRICES.md");
+    let blocks: Vec<&str> = page
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|it| it.split("```").next())
+        .collect();
+    let [items, months, terms] = blocks[..] else {
+        panic!("{} examples", blocks.len())
+    };
+    let book = PriceBook::parse(&format!("{items}\n{months}")).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!((book.items().len(), book.policies().plans.len()), (1, 1));
+    let terms = super::super::Terms::parse(terms, &book).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!((terms.coupons.len(), terms.overrides.len()), (1, 1));
+}
