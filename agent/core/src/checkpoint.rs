@@ -145,7 +145,11 @@ impl Slots {
             if !names.iter().any(|listed| listed.name == file) {
                 continue;
             }
-            match decode(file, &disk.read(file)?).map_err(SlotsError::Version)? {
+            let slot = decode(file, &disk.read(file)?).map_err(SlotsError::Version)?;
+            // What was read is what counts from here on: a crash of the machine must neither take a checkpoint now nor
+            // bring an older one back under a truncation that was not synced.
+            disk.sync(file)?;
+            match slot {
                 Slot::Sound(checkpoint) => found.push((at, checkpoint)),
                 Slot::Damaged => damaged.push(file),
                 Slot::Empty => {}
@@ -155,11 +159,7 @@ impl Slots {
         let generation = found
             .first()
             .map_or(0, |(_, checkpoint)| checkpoint.named.generation);
-        let (precious, choice) = choose(found, opened);
-        if let Some(at) = precious {
-            // It was read, so it is there; a crash of the machine must not take it now.
-            disk.sync(SLOTS[at])?;
-        }
+        let (precious, choice) = choose(found, !damaged.is_empty(), opened);
         let slots = Self {
             precious: precious.unwrap_or(1),
             generation,
@@ -197,8 +197,10 @@ impl Slots {
 type Found = Vec<(usize, Box<Checkpoint>)>;
 
 /// `found` is sorted newest first. What lies in a damaged tail may have been durable and shipped: then a checkpoint
-/// of a lost frame is as good as one of the newest sound frame.
-fn choose(mut found: Found, opened: &OpenedSpool) -> (Option<usize>, Choice) {
+/// of a lost frame is as good as one of the newest sound frame. And when a slot is damaged too, it may be the one that
+/// named the lost frame: the checkpoint of the sound frame would bill again what the lost one has billed, so it does
+/// not count, and the time since becomes a hole.
+fn choose(mut found: Found, slot_is_damaged: bool, opened: &OpenedSpool) -> (Option<usize>, Choice) {
     let digest = opened.last.map_or(Digest::default(), |last| last.digest);
     let matches = |c: &Checkpoint| c.named.digest == digest;
     let is_ahead = |c: &Checkpoint| match opened.last {
@@ -211,6 +213,7 @@ fn choose(mut found: Found, opened: &OpenedSpool) -> (Option<usize>, Choice) {
     let ahead = found.iter().position(|(_, c)| !matches(c) && is_ahead(c));
     let chosen = match (matching, ahead) {
         (Some(matching), Some(ahead)) if opened.tail_is_damaged => Some(matching.min(ahead)),
+        (Some(_), None) if opened.tail_is_damaged && slot_is_damaged => None,
         (matching, ahead) => matching.or(ahead),
     };
     match chosen {
