@@ -29,6 +29,7 @@ use crate::restart::{
     META_FLOOR, META_POSITION, meta_number, newest_position, read_marks, read_registry, replay,
 };
 use crate::rollup::cache::FoldError;
+use crate::rollup::part::{late_key, owner_of_key};
 use crate::rollup::{Inference, Rollup};
 use crate::seal::HoleDraft;
 
@@ -266,6 +267,11 @@ impl Aggregator {
                 table, key, rebuilt, ..
             } = difference;
             self.rollup.touch_key(&key, self.position + 1);
+            if let (Table::Cells, Ok((part, owner))) = (table, owner_of_key(&key))
+                && let Some(late) = late_key(part, &owner)
+            {
+                self.changes.put(Table::LateParts, late, Vec::new());
+            }
             match rebuilt {
                 Some(value) => self.changes.put(table, key, value),
                 None => self.changes.delete(table, key),

@@ -4,7 +4,7 @@ use super::*;
 use crate::accounts::command::{Draft as InvoiceDraft, Fate};
 use crate::accounts::draft::{DraftError, Purpose, draft as draft_month};
 use crate::accounts::ledger::books::trial_balance;
-use crate::accounts::{MoneyCommand, reads, run};
+use crate::accounts::{MoneyCommand, adjust, reads, run};
 use crate::rating::Month;
 use crate::registry::{Account, Seller};
 
@@ -69,6 +69,57 @@ fn final_month() -> World {
     world
 }
 
+/// The month behind it becomes final too; without usage.
+fn next_month(world: &mut World) {
+    let utc = crate::rating::BillingZone::utc();
+    let hours = utc.month_hours(month().next().unwrap()).unwrap();
+    let until = u64::from(hours.end.0 - START.0);
+    for (seq, hours) in [(6, until - 1), (7, until)] {
+        world.pass(seq, hours, 60 * SECOND);
+        world.close();
+    }
+}
+
+fn drafts_of(world: &World, month: Month) -> Vec<InvoiceDraft> {
+    let found = run::drafts(world.books(), month, &["acme".to_owned()]).unwrap();
+    assert_eq!(found.not_billed, []);
+    found.drafts
+}
+
+/// Another host's batch with 20 CPU-seconds in a minute of the first month, which was on its way for long.
+fn late_host(world: &mut World) {
+    let token = Digest::of(&[b"second"]);
+    let made = Command::CreateNodeToken {
+        id: "second".into(),
+        hash: token,
+        group: "default".into(),
+        expires: WallMs(world.now.0 + HOUR_MS),
+    };
+    applied(world, made);
+    let key = NodeKey::from_seed(&[2; 32]);
+    let node = NodeId::of_key(&key.public().to_bytes());
+    let enrol = Command::EnrolNode {
+        token,
+        node,
+        signing_key: key.public().to_bytes(),
+        host_name: "second".into(),
+    };
+    applied(world, enrol);
+    let own = (
+        std::mem::replace(&mut world.key, key),
+        std::mem::replace(&mut world.node, node),
+    );
+    let other = Sent {
+        spool: OTHER,
+        birth: (OTHER, 1),
+        ..sent(1, (0, 20 * SECOND))
+    };
+    let answer = world.take_batch(other);
+    assert!(matches!(answer, Answer::Ack(_)), "{answer:?}");
+    world.flush();
+    (world.key, world.node) = own;
+}
+
 fn money(world: &mut World, command: MoneyCommand) -> crate::accounts::Booked {
     let asker = Asker {
         actor: "test".into(),
@@ -83,7 +134,7 @@ fn money(world: &mut World, command: MoneyCommand) -> crate::accounts::Booked {
 }
 
 fn issue(world: &mut World, documents: Vec<InvoiceDraft>) -> Vec<Fate> {
-    let month = MONTH.to_owned();
+    let month = documents[0].document.period.month.clone();
     let booked = money(world, MoneyCommand::IssueInvoices { month, documents });
     booked.documents.into_iter().map(|it| it.fate).collect()
 }
@@ -181,6 +232,87 @@ fn late_usage_changes_no_invoice() {
     // Drafted anew, the final month is still what was sealed.
     let after = draft_month(world.books(), "acme", month(), Purpose::Issue).unwrap();
     assert_eq!(after.document, before[0].document, "I6");
+}
+
+#[test]
+fn late_usage_is_on_the_next_invoice_in_its_own_tiers_and_once() {
+    let mut world = final_month();
+    let first = drafts_of(&world, month());
+    issue(&mut world, first);
+    // 5 CPU-seconds less than was inferred, and 20 that nobody knew of: all in the tier above 40, at half the price.
+    assert!(matches!(
+        world.take_batch(sent(2, (30 * SECOND, 45 * SECOND))),
+        Answer::Ack(_)
+    ));
+    late_host(&mut world);
+    next_month(&mut world);
+    let second = drafts_of(&world, month().next().unwrap());
+    let document = second[0].document.clone();
+    let section = &document.sections[0];
+    let rows: Vec<_> = section.lines.iter().map(|it| (&*it.item, &*it.amount)).collect();
+    assert_eq!(
+        (section.month.as_deref(), rows),
+        (Some(MONTH), vec![("cpu", "7.50")])
+    );
+    assert_eq!(section.lines[0].quantity.as_deref(), Some("15"));
+    // The discount of that month holds for it, the tax is this month's: (7.50 - 0.75) × 1.06.
+    let discount = &document.sections[1].lines[0];
+    assert_eq!((&*discount.item, &*discount.amount), ("discounts", "-0.75"));
+    assert_eq!((&*document.subtotal, &*document.total), ("6.75", "7.16"));
+    let stale = second.clone();
+    assert_eq!(
+        issue(&mut world, second),
+        [Fate::Issued {
+            number: "INV-000002".into()
+        }]
+    );
+    let billed = adjust::accounted(&world.store, "acme", MONTH).unwrap();
+    assert_eq!(billed, Some(document.adjusted[0].upto));
+    // What was drafted from where it was billed before is not issued a second time, whatever month it is for.
+    let mut again = stale[0].clone();
+    let later = month().next().unwrap().next().unwrap();
+    (again.document.period.month, again.document.id) = (later.to_string(), "7".repeat(32));
+    let [Fate::Refused { reason }] = &issue(&mut world, vec![again])[..] else {
+        panic!("billed twice");
+    };
+    assert!(reason.contains("billed meanwhile"), "{reason}");
+    // A void takes it back: the next draft has it again.
+    let void = MoneyCommand::Void {
+        trace: "v".into(),
+        number: "INV-000002".into(),
+        reason: "wrong address".into(),
+    };
+    money(&mut world, void);
+    let billed = adjust::accounted(&world.store, "acme", MONTH).unwrap();
+    assert_eq!(billed, Some(document.adjusted[0].since));
+}
+
+#[test]
+fn late_usage_becomes_a_note_when_somebody_asks() {
+    let mut world = final_month();
+    let first = drafts_of(&world, month());
+    issue(&mut world, first);
+    let note = |world: &World| adjust::note(world.books(), "INV-000001", "late").unwrap();
+    assert_eq!(note(&world), None, "nothing came");
+    late_host(&mut world);
+    next_month(&mut world);
+    let command = note(&world).expect("something came");
+    let booked = money(&mut world, command.clone());
+    assert!(
+        matches!(&booked.documents[0].fate, Fate::Issued { number } if number.starts_with('D')),
+        "{booked:?}"
+    );
+    let id = &booked.documents[0].id;
+    let (paper, _) = reads::document(&world.store, id).unwrap().unwrap();
+    // 20 × 0.5, less 10 %, and 6 % of the rest.
+    assert_eq!((&*paper.total, &*paper.adjusted[0].month), ("9.54", MONTH));
+    assert_eq!(note(&world), None, "once");
+    assert!(money(&mut world, command).repeated);
+    let next = drafts_of(&world, month().next().unwrap());
+    assert_eq!(
+        (&*next[0].document.total, next[0].document.adjusted.len()),
+        ("0.00", 0)
+    );
 }
 
 #[test]

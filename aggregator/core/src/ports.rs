@@ -22,6 +22,8 @@ pub enum Table {
     Cells,
     /// (hour, node) → minutes received.
     NodeHours,
+    /// (newest sealed hour when it came, hour, owner) → nothing: which cells have late parts.
+    LateParts,
     /// Position → usage over a judged hole; never trimmed.
     Inferences,
     /// Identity → invoice or note as it was issued; never changed.
@@ -40,7 +42,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Log,
         Self::Decisions,
         Self::Headers,
@@ -48,6 +50,7 @@ impl Table {
         Self::Marks,
         Self::Cells,
         Self::NodeHours,
+        Self::LateParts,
         Self::Inferences,
         Self::Documents,
         Self::Receivables,
@@ -67,6 +70,7 @@ impl Table {
             Self::Marks => "marks",
             Self::Cells => "cells",
             Self::NodeHours => "node-hours",
+            Self::LateParts => "late-parts",
             Self::Inferences => "inferences",
             Self::Documents => "documents",
             Self::Receivables => "receivables",

@@ -272,6 +272,7 @@ impl InvoiceOrder {
                 lines: lines.clone(),
                 reason: reason.clone(),
                 due: due.clone(),
+                adjusted: None,
             }),
             Self::Dispute(order) => order.command(),
             moving => moving.movement()?,

@@ -339,7 +339,13 @@ fn table_options(table: Table, cache: &Cache) -> Options {
             blocks.set_bloom_filter(10.0, false);
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
         }
-        Table::Decisions | Table::Held | Table::Marks | Table::Inferences | Table::Journal | Table::Meta => {}
+        Table::Decisions
+        | Table::Held
+        | Table::Marks
+        | Table::LateParts
+        | Table::Inferences
+        | Table::Journal
+        | Table::Meta => {}
     }
     options.set_block_based_table_factory(&blocks);
     options

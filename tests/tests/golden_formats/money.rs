@@ -208,6 +208,7 @@ fn corrections() -> Vec<MoneyCommand> {
             }],
             reason: reason(),
             due: Some(own("2027-01-31")),
+            adjusted: None,
         },
         MoneyCommand::SetExternalTaxNumber {
             trace: own("tax-1"),

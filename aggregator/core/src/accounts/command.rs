@@ -7,7 +7,7 @@ use tallyman_common::money::Money;
 use tallyman_common::time::WallMs;
 
 use super::document::{Document, Kind};
-use crate::registry::money::{Allocation, Granted};
+use crate::registry::money::{Adjusted, Allocation, Granted};
 
 /// Documents of one command at most, so that nobody waits long for the commit that they share.
 pub const DOCUMENTS_MAX: usize = 1_000;
@@ -123,6 +123,9 @@ pub enum MoneyCommand {
         reason: String,
         /// Of a debit note: day until which it is to be paid.
         due: Option<String>,
+        /// The month whose late usage it settles, so that no other document does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adjusted: Option<Adjusted>,
     },
     /// A document counts no more. What had been paid goes to the prepaid balance.
     Void {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const DOCUMENT_FORMAT: u32 = 1;
 
 /// What a document is.
-pub use crate::registry::money::DocumentKind as Kind;
+pub use crate::registry::money::{Adjusted, DocumentKind as Kind};
 
 /// Who sells, or who pays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -241,4 +241,7 @@ pub struct Document {
     pub price_books: Vec<PricedBy>,
     /// Position of the log that it was made at.
     pub position: u64,
+    /// Earlier months whose late usage it bills.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adjusted: Vec<Adjusted>,
 }

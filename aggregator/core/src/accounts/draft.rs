@@ -4,12 +4,16 @@
 //! and terms are what stood when it was sealed (I9); names and addresses are those of now, for a draft is not issued
 //! yet. It must not know numbers, clocks or paper.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use tallyman_common::ids::Digest;
 use tallyman_common::money::Money;
 use tallyman_common::time::{Hour, WallMs};
 
+use super::adjust::{self, LateMonths};
 use super::command::Draft;
 use super::document::{Document, Kind, Party, Period};
 use super::reads::grants_of;
@@ -17,10 +21,11 @@ use super::sections::{coverage, deduction, price_books, sections, tax};
 use super::tables::AccountsError;
 use crate::bills::account::{AccountUsage, Payee, rate_account};
 use crate::bills::{BillError, Books, Viewer, completeness, last_priced};
+use crate::ports::Read;
 use crate::rating::policy::{ORDER, Titles};
-use crate::rating::statement::{Grant, Input, Statement, statement};
-use crate::rating::{BillingZone, BookVersions, ItemKey, Month, Terms, hour_text};
-use crate::registry::{Account, Seller};
+use crate::rating::statement::{Grant, Input, Statement, StatementLine, statement};
+use crate::rating::{BillingZone, BookVersions, Day, ItemKey, Month, Terms, hour_text};
+use crate::registry::{Account, Registry, Seller};
 use crate::restart::read_registry_until;
 
 /// Why there is no draft.
@@ -29,6 +34,9 @@ pub enum DraftError {
     /// Nobody registered the account.
     #[error("account `{0}` is not registered: register it with `tallyman-aggregator account set`")]
     NoAccount(String),
+    /// There is no such invoice.
+    #[error("there is no invoice `{0}` of an account that is registered")]
+    NoInvoice(String),
     /// The month has not ended, or is not final yet.
     #[error("month {month} of account `{account}` is not final: {why}")]
     NotFinal {
@@ -66,8 +74,43 @@ pub enum Purpose {
     Issue,
 }
 
+/// Registries as they were before positions of the log, each read once.
+pub struct Past<'a> {
+    store: &'a dyn Read,
+    known: RefCell<BTreeMap<u64, Rc<Registry>>>,
+}
+
+impl<'a> Past<'a> {
+    /// Nothing read yet.
+    pub fn new(store: &'a dyn Read) -> Self {
+        let known = RefCell::default();
+        Self { store, known }
+    }
+
+    /// What was decided before a position: up to a seal, not with it, for what it seals is on time.
+    pub(super) fn registry(&self, position: u64) -> Result<Rc<Registry>, BillError> {
+        if let Some(known) = self.known.borrow().get(&position) {
+            return Ok(known.clone());
+        }
+        let registry = Rc::new(read_registry_until(self.store, position - 1)?);
+        self.known.borrow_mut().insert(position, registry.clone());
+        Ok(registry)
+    }
+}
+
 /// Drafts the invoice of an account's month; its day of issue is today in the account's zone.
 pub fn draft(books: Books<'_>, account: &str, month: Month, purpose: Purpose) -> Result<Draft, DraftError> {
+    let late = LateMonths::read(books)?;
+    draft_beside((books, &Past::new(books.store), &late), account, month, purpose)
+}
+
+/// [`draft`], with what drafts of many accounts share.
+pub(super) fn draft_beside(
+    (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
+    account: &str,
+    month: Month,
+    purpose: Purpose,
+) -> Result<Draft, DraftError> {
     let payers = &books.registry.payers;
     let account = payers
         .accounts
@@ -79,24 +122,20 @@ pub fn draft(books: Books<'_>, account: &str, month: Month, purpose: Purpose) ->
         .expect("an account's seller is registered");
     let zone = BillingZone::parse(&account.zone).map_err(rating)?;
     let hours = zone.month_hours(month).map_err(rating)?;
-    let seal = books
-        .registry
-        .seals
-        .is_final(&hours)
-        .then(|| Hour(hours.end.0 - 1));
-    let seal = seal.and_then(|last| books.registry.seals.of(last));
+    let seals = &books.registry.seals;
+    let seal = seals.is_final(&hours).then(|| Hour(hours.end.0 - 1));
+    let seal = seal.and_then(|last| seals.of(last));
     let made = match (seal, purpose) {
         (Some(seal), _) => {
-            let registry = read_registry_until(books.store, seal.position - 1).map_err(BillError::from)?;
             let then = Books {
-                registry: &registry,
+                registry: &*past.registry(seal.position)?,
                 position: seal.position,
                 now: seal.at,
                 ..books
             };
-            make(then, (account, seller), &zone, (month, hours))?
+            make((then, past, late), (account, seller), &zone, month)?
         }
-        (None, Purpose::Preview) => make(books, (account, seller), &zone, (month, hours))?,
+        (None, Purpose::Preview) => make((books, past, late), (account, seller), &zone, month)?,
         (None, Purpose::Issue) => {
             let why = if books.now < hours.end.start() {
                 "it has not ended"
@@ -118,7 +157,7 @@ pub fn draft(books: Books<'_>, account: &str, month: Month, purpose: Purpose) ->
             first,
         });
     }
-    dated(made, seller, account, &zone, books.now)
+    dated(made, seller, account, &zone, books)
 }
 
 fn dated(
@@ -126,19 +165,23 @@ fn dated(
     seller: &Seller,
     account: &Account,
     zone: &BillingZone,
-    now: WallMs,
+    books: Books<'_>,
 ) -> Result<Draft, DraftError> {
-    let issued = zone.day_of(now.hour()).map_err(rating)?;
-    let mut due = issued;
+    Ok(Draft {
+        prefix: seller.prefix.clone(),
+        issued: zone.day_of(books.now.hour()).map_err(rating)?.to_string(),
+        due: due_day(books, account, zone)?.to_string(),
+        document,
+    })
+}
+
+/// The day until which what is issued now is to be paid, in the account's zone.
+pub(super) fn due_day(books: Books<'_>, account: &Account, zone: &BillingZone) -> Result<Day, DraftError> {
+    let mut due = zone.day_of(books.now.hour()).map_err(rating)?;
     for _ in 0..account.due_days {
         due = due.next().map_err(rating)?;
     }
-    Ok(Draft {
-        prefix: seller.prefix.clone(),
-        issued: issued.to_string(),
-        due: due.to_string(),
-        document,
-    })
+    Ok(due)
 }
 
 fn rating(e: impl ToString) -> DraftError {
@@ -147,11 +190,35 @@ fn rating(e: impl ToString) -> DraftError {
 
 /// The document of a month from books at one position.
 fn make(
-    books: Books<'_>,
+    (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
     (account, seller): (&Account, &Seller),
     zone: &BillingZone,
-    (month, hours): (Month, Range<Hour>),
+    month: Month,
 ) -> Result<Document, DraftError> {
+    let late = adjust::late(past, books, (account, zone), (late, month))?;
+    let hours = zone.month_hours(month).map_err(rating)?;
+    let grants = grants(books, account, hours.end)?;
+    let made = rated(books, (account, zone), month, (&grants, &late.lines))?;
+    let mut document = document(books, (account, seller), (month, &hours), made)?;
+    document.adjusted = late.adjusted;
+    Ok(document)
+}
+
+/// A month's statement, and what it was made from.
+pub(super) struct Rated {
+    pub(super) statement: Statement,
+    usage: AccountUsage,
+    versions: BookVersions,
+}
+
+/// Rates a month of an account at one position of the log.
+pub(super) fn rated(
+    books: Books<'_>,
+    (account, zone): (&Account, &BillingZone),
+    month: Month,
+    (grants, late): (&[Grant], &[StatementLine]),
+) -> Result<Rated, DraftError> {
+    let hours = zone.month_hours(month).map_err(rating)?;
     let terms = books.registry.payers.terms(&account.account, hours.start);
     let versions = books
         .registry
@@ -160,20 +227,23 @@ fn make(
     let versions = versions.ok_or_else(|| BillError::NoBook(account.currency.clone()))?;
     let payees = payees(books, &account.account, &terms, &versions)?;
     let usage = rate_account(books, (&payees, &versions), zone, hours.clone(), terms.pools)?;
-    let until = last_priced(&versions, &hours, books.now);
-    let grants = grants(books, account, hours.end)?;
     let input = Input {
         sums: &usage.sums,
         books: &versions,
-        until,
+        until: last_priced(&versions, &hours, books.now),
         terms: &terms,
         month,
         zone,
-        grants: &grants,
+        grants,
         billed_ahead: billed_ahead(books, account, month, &terms)?,
+        late,
     };
-    let made = statement(input).map_err(rating)?;
-    document(books, (account, seller), (month, &hours), &versions, &made, usage)
+    let statement = statement(input).map_err(rating)?;
+    Ok(Rated {
+        statement,
+        usage,
+        versions,
+    })
 }
 
 /// The account's tenants and their prices, by key.
@@ -265,10 +335,13 @@ fn document(
     books: Books<'_>,
     (account, seller): (&Account, &Seller),
     (month, hours): (Month, &Range<Hour>),
-    versions: &BookVersions,
-    made: &Statement,
-    usage: AccountUsage,
+    made: Rated,
 ) -> Result<Document, DraftError> {
+    let Rated {
+        statement: made,
+        usage,
+        versions,
+    } = made;
     let language = &account.language;
     let covered = completeness::of(books, &usage.hours, hours.clone(), Viewer::Tenant);
     let covered = covered.map_err(BillError::from)?;
@@ -311,7 +384,7 @@ fn document(
         currency: made.currency.code().to_owned(),
         rounding: made.rounding.name().to_owned(),
         order: ORDER.iter().map(|it| (*it).to_owned()).collect(),
-        sections: sections(books, made, language).map_err(rating)?,
+        sections: sections(books, &made, language).map_err(rating)?,
         subtotal: made.subtotal.number(),
         discounts: deductions(&made.discounts),
         credits: deductions(&made.credits),
@@ -319,7 +392,8 @@ fn document(
         total: made.total.number(),
         coverage: coverage(covered, inferred),
         faults: usage.faults,
-        price_books: price_books(versions, hours),
+        price_books: price_books(&versions, hours),
         position: books.position,
+        adjusted: Vec::new(),
     })
 }

@@ -286,6 +286,8 @@ impl Fold<'_, '_> {
         reason: &str,
     ) -> Result<(), AccountsError> {
         self.end_dispute(number, Some(note.number.clone()), reason)?;
+        let gone = self.record(number)?.document;
+        self.unadjust(&gone)?;
         self.note(note, to_balance)?;
         self.change(number, |document| {
             document.voided = Some((note.number.clone(), reason.to_owned()));

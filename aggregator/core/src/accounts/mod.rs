@@ -5,6 +5,8 @@
 //! with every amount, and [`fold()`] makes the tables of it. It must not know how documents are drawn or how usage becomes lines.
 
 // In reading order: what is asked and answered, the two steps, then what they stand on.
+/// Late usage of months that have their invoices.
+pub mod adjust;
 /// What can be asked, and what is answered.
 pub mod command;
 /// From what is asked to a decision.

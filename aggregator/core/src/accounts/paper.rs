@@ -235,6 +235,7 @@ impl Note<'_> {
         paper.credits = Vec::new();
         paper.taxes = Vec::new();
         paper.faults = Vec::new();
+        paper.adjusted = Vec::new();
         paper
     }
 }

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::adjust::LateMonths;
 use super::command::Draft;
 use super::document::Kind;
-use super::draft::{Purpose, document_id, draft};
+use super::draft::{DraftError, Past, Purpose, document_id, draft_beside};
 use super::reads::document;
-use super::tables::AccountsError;
 use crate::bills::Books;
 use crate::rating::Month;
 use crate::registry::Registry;
@@ -57,12 +57,13 @@ pub fn accounts(registry: &Registry) -> BTreeSet<String> {
 ///
 /// # Errors
 /// When the tables of money can't be read; what is wrong with one account stops no other.
-pub fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Drafts, AccountsError> {
+pub fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Drafts, DraftError> {
     let mut found = Drafts {
         drafts: Vec::new(),
         existing: Vec::new(),
         not_billed: Vec::new(),
     };
+    let (past, late) = (Past::new(books.store), LateMonths::read(books)?);
     for account in accounts {
         let id = document_id(account, month, Kind::Invoice);
         if let Some((document, _)) = document(books.store, &id)? {
@@ -71,7 +72,7 @@ pub fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Dra
             found.existing.push(HasOne { account, number });
             continue;
         }
-        match draft(books, account, month, Purpose::Issue) {
+        match draft_beside((books, &past, &late), account, month, Purpose::Issue) {
             Ok(draft) => found.drafts.push(draft),
             Err(error) => found.not_billed.push(NotBilled {
                 account: account.clone(),

@@ -19,19 +19,23 @@ pub(super) fn sections(
     made: &Statement,
     language: &str,
 ) -> Result<Vec<Section>, MoneyError> {
-    let mut groups: BTreeMap<(u8, Option<&str>), Vec<&StatementLine>> = BTreeMap::new();
+    let mut groups: BTreeMap<(u8, Option<Month>, bool, Option<&str>), Vec<&StatementLine>> = BTreeMap::new();
     for line in &made.lines {
         let place = match &line.cause {
             Cause::Usage(tenant) | Cause::Minimum(tenant) | Cause::Maximum(tenant) => {
-                (0, Some(tenant.as_str()))
+                (0, None, Some(tenant.as_str()))
             }
-            Cause::Fee { .. } => (1, None),
-            Cause::Surcharge | Cause::Commitment => (2, None),
+            Cause::Fee { .. } => (1, None, None),
+            Cause::Surcharge | Cause::Commitment => (2, None, None),
+            Cause::Late { month, tenant } => (3, Some(*month), tenant.as_deref()),
         };
+        let (kind, month, tenant) = place;
+        // What the account as a whole owes comes behind its tenants.
+        let place = (kind, month, tenant.is_none(), tenant);
         groups.entry(place).or_default().push(line);
     }
     let (mut number, mut found) = (0, Vec::new());
-    for ((kind, tenant), lines) in groups {
+    for ((kind, month, _, tenant), lines) in groups {
         let zero = Money::zero(made.currency);
         let subtotal = lines
             .iter()
@@ -41,12 +45,13 @@ pub(super) fn sections(
             SectionKind::Usage,
             SectionKind::Subscription,
             SectionKind::Commitment,
+            SectionKind::Adjustment,
         ][usize::from(kind)];
         found.push(Section {
             kind,
             tenant: tenant.map(str::to_owned),
             title: title(books, kind, tenant, language),
-            month: None,
+            month: month.map(|it| it.to_string()),
             lines: lines
                 .into_iter()
                 .map(|it| {
@@ -104,7 +109,7 @@ pub(super) fn fee_note_prefix(month: Month) -> String {
 fn note(cause: &Cause, language: &str) -> Option<String> {
     let zh = language == "zh";
     match cause {
-        Cause::Usage(_) => None,
+        Cause::Usage(_) | Cause::Late { .. } => None,
         Cause::Minimum(_) => Some(
             if zh {
                 "补足最低消费"

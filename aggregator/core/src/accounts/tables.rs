@@ -225,6 +225,11 @@ pub mod keys {
         key(b'u', &[account, month, kind.name()])
     }
 
+    /// The position up to which late usage of an account's month was billed behind its invoice.
+    pub fn adjusted(account: &str, month: &str) -> Vec<u8> {
+        key(b'l', &[account, month])
+    }
+
     /// Documents of an account, by month and number.
     pub fn by_account(account: &str, rest: &[&str]) -> Vec<u8> {
         let mut of = key(b'a', &[account]);

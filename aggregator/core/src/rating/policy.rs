@@ -11,14 +11,16 @@ use tallyman_common::time::Hour;
 use super::book::ItemKey;
 
 /// The order in which a statement is made. It stands on every invoice.
-pub const ORDER: [&str; 8] = [
+pub const ORDER: [&str; 10] = [
     "usage",
     "minimum_maximum",
     "surcharges",
     "discounts",
     "commitment",
     "subscription",
-    "coupons_credits",
+    "coupons",
+    "adjustments",
+    "credits",
     "tax",
 ];
 

@@ -184,6 +184,20 @@ pub struct Issued {
     pub total: Money,
     /// SHA-256 of the stored document.
     pub digest: Digest,
+    /// Earlier months whose late usage it bills.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adjusted: Vec<Adjusted>,
+}
+
+/// Late usage of a month that has its invoice is on a document: what came between two positions, each part of it once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjusted {
+    /// Which month.
+    pub month: String,
+    /// Position up to which it was billed before.
+    pub since: u64,
+    /// Position up to which it is billed now.
+    pub upto: u64,
 }
 
 /// A number's place in its series.

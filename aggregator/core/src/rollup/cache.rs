@@ -18,7 +18,7 @@ use super::cell::{NodeHour, OwnerHour};
 use super::fold::{BatchPlace, Overflow, fold_node, fold_record};
 use super::inference::Inference;
 use super::owners::ByOwner;
-use super::part::{Part, node_hour_key, owner_key};
+use super::part::{Part, late_key, node_hour_key, owner_key};
 use crate::limits::{FLUSH_AGE_MS, FLUSH_PER_COMMIT_MAX};
 use crate::ports::{Changes, Read, StoreError, Table};
 use room::Room;
@@ -336,6 +336,9 @@ impl Rollup {
                     .and_then(|o| o.get_mut(owner))
                     .expect("waits, so is cached");
                 slot.dirty = false;
+                if let Some(late) = late_key(*part, owner) {
+                    changes.put(Table::LateParts, late, Vec::new());
+                }
                 changes.put(Table::Cells, owner_key(*part, owner), codec::encode(&slot.value));
             }
             Key::Node(part, node) => {

@@ -2,7 +2,7 @@
 //! parts of its own, each named by the newest hour that was sealed when it came. A view takes in the parts that were
 //! there at its position of the log.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use tallyman_common::codec::CodecError;
 use tallyman_common::ids::{IdError, NodeId, Owner};
@@ -10,7 +10,7 @@ use tallyman_common::time::Hour;
 
 use super::cache::FoldError;
 use super::cell::{Addition, KIND_MAXIMUM, NodeHour, OwnerHour};
-use crate::ports::{Read, StoreError, Table};
+use crate::ports::{Read, StoreError, Table, try_scan};
 
 /// A part of an hour's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +53,27 @@ pub fn owner_key(part: impl Into<Part>, owner: &Owner) -> Vec<u8> {
 pub fn node_hour_key(part: impl Into<Part>, node: NodeId) -> Vec<u8> {
     let part = part.into();
     with_late(part, [&part.hour.0.to_be_bytes()[..], &node.0].concat())
+}
+
+/// Key under which a late part is found by when it came: newest sealed hour then ‖ hour ‖ owner kind ‖ owner name;
+/// big-endian. `None` for what is on time.
+pub fn late_key(part: Part, owner: &Owner) -> Option<Vec<u8>> {
+    let sealed = part.late?.0.to_be_bytes();
+    Some([&sealed, &owner_key(part.hour, owner)[..]].concat())
+}
+
+/// Every late part that came while the newest sealed hour was in `sealed`, by when it came.
+pub fn late_parts(
+    store: &dyn Read,
+    sealed: Range<Hour>,
+    mut visit: impl FnMut(Hour, Owner),
+) -> Result<(), FoldError> {
+    let (from, to) = (sealed.start.0.to_be_bytes(), sealed.end.0.to_be_bytes());
+    try_scan(store, Table::LateParts, (&from, &to), |key, _| {
+        let (part, owner) = owner_of_key(key.get(4..).map_or(&[], |rest| rest))?;
+        visit(part.hour, owner);
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
+    })
 }
 
 fn with_late(part: Part, mut key: Vec<u8>) -> Vec<u8> {

@@ -7,8 +7,9 @@ use tallyman_common::ids::Digest;
 use tallyman_common::money::Money;
 
 use super::{Context, Made, Refusal, named, unfenced};
+use crate::accounts::adjust::accounted;
 use crate::accounts::command::{DOCUMENTS_MAX, DocumentFate, Draft, Fate};
-use crate::accounts::document::{DOCUMENT_FORMAT, Document, Kind};
+use crate::accounts::document::{Adjusted, DOCUMENT_FORMAT, Document, Kind};
 use crate::accounts::fold::documents_key;
 use crate::accounts::paper::{Sums, sums};
 use crate::accounts::series::{Numbers, generation};
@@ -101,6 +102,7 @@ impl Run<'_> {
         }
         let sums = sums(document)?;
         self.check_id(&document.id)?;
+        check_adjusted(self.read, &document.account.key, &document.adjusted)?;
         let grants = self.use_grants(&document.account.key, &sums)?;
         let (series, number) = self
             .numbers
@@ -172,6 +174,22 @@ impl Run<'_> {
     }
 }
 
+/// Late usage is billed from where it was billed before: two drafts of the same are not both issued.
+pub(super) fn check_adjusted(read: &dyn Read, account: &str, adjusted: &[Adjusted]) -> Result<(), Refusal> {
+    for it in adjusted {
+        Month::parse(&it.month).map_err(|e| Refusal::invalid(e.to_string()))?;
+        let known = accounted(read, account, &it.month)?;
+        if known != Some(it.since) || it.upto <= it.since {
+            return Err(Rejected::NotNow(format!(
+                "late usage of {} of account `{account}` was billed meanwhile: draft it again",
+                it.month
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
 fn check_draft(month: &str, draft: &Draft) -> Result<(), Refusal> {
     let Draft {
         issued,
@@ -232,6 +250,7 @@ pub(super) fn seal(
         taxes_included: sums.taxes_included,
         total: sums.total,
         digest: Digest::of(&[&bytes]),
+        adjusted: document.adjusted,
     };
     (one, bytes)
 }

@@ -6,7 +6,7 @@ use tallyman_common::money::{Money, largest_remainder};
 use super::pay::covered;
 use super::{Context, Made, Refusal, in_currency, known, living, positive, unfenced, words};
 use crate::accounts::command::{MoneyCommand, NoteLine, Outcome};
-use crate::accounts::decide::issue::seal;
+use crate::accounts::decide::issue::{check_adjusted, seal};
 use crate::accounts::document::{Document, Kind};
 use crate::accounts::fold::documents_key;
 use crate::accounts::ledger::negated;
@@ -17,7 +17,7 @@ use crate::accounts::tables::parse;
 use crate::ports::{Read, Table};
 use crate::rating::{BillingZone, Day};
 use crate::registry::Rejected;
-use crate::registry::money::{Issued, MoneyAct};
+use crate::registry::money::{Adjusted, Issued, MoneyAct};
 
 /// A note that got its number.
 struct Numbered {
@@ -43,6 +43,7 @@ struct Asked<'a> {
     lines: &'a [NoteLine],
     reason: &'a str,
     due: Option<&'a str>,
+    adjusted: Option<&'a Adjusted>,
 }
 
 pub(super) fn issue_note(
@@ -57,6 +58,7 @@ pub(super) fn issue_note(
         lines,
         reason,
         due,
+        adjusted,
     } = command
     else {
         unreachable!("called with a note");
@@ -67,8 +69,17 @@ pub(super) fn issue_note(
         lines,
         reason,
         due: due.as_deref(),
+        adjusted: adjusted.as_ref(),
     };
     let corrected = living(read, corrects)?;
+    if let Some(adjusted) = adjusted {
+        let of = &corrected.document;
+        if (of.kind, &of.month) != (Kind::Invoice, &adjusted.month) {
+            let text = "a note settles late usage of the month of the invoice that it corrects";
+            return Err(Refusal::invalid(text.to_owned()));
+        }
+        check_adjusted(read, &of.account, std::slice::from_ref(adjusted))?;
+    }
     let numbered = numbered(read, context, &corrected, &asked)?;
     let reason = reason.clone();
     Ok(numbered.made(|note, to_balance| MoneyAct::Note {
@@ -122,7 +133,9 @@ fn numbered(
         tax,
         reason: asked.reason,
     };
-    let (note, bytes) = number_it(read, context, corrected, note.paper()?, asked.due)?;
+    let mut paper = note.paper()?;
+    paper.adjusted.extend(asked.adjusted.cloned());
+    let (note, bytes) = number_it(read, context, corrected, paper, asked.due)?;
     Ok(Numbered {
         note,
         bytes,
@@ -339,6 +352,7 @@ pub(super) fn resolve_dispute(
         lines: &lines,
         reason,
         due: None,
+        adjusted: None,
     };
     let numbered = numbered(read, context, &found, &asked)?;
     Ok(numbered.made(|note, to_balance| act(Some(note), to_balance)))

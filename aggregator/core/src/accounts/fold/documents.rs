@@ -33,6 +33,10 @@ pub(super) fn fates(act: &MoneyAct) -> Vec<DocumentFate> {
 impl Fold<'_, '_> {
     pub(super) fn issue(&mut self, one: &Issued) -> Result<(), AccountsError> {
         self.index(one);
+        for it in &one.adjusted {
+            let key = keys::adjusted(&one.account, &it.month);
+            self.tables.put(Table::MoneyIndex, key, &it.upto);
+        }
         let mut draft = Draft::default();
         draft.debit(LedgerAccount::Receivable(one.account.clone()), one.total)?;
         for (key, amount) in &one.credits {
@@ -93,6 +97,17 @@ impl Fold<'_, '_> {
         };
         self.tables
             .put(Table::MoneyIndex, keys::series(&one.series.prefix), &series);
+    }
+
+    /// Late usage that a void document had is billed again with the next one.
+    pub(super) fn unadjust(&mut self, one: &Issued) -> Result<(), AccountsError> {
+        for it in &one.adjusted {
+            let key = keys::adjusted(&one.account, &it.month);
+            if get::<u64>(self.tables, Table::MoneyIndex, &key)? == Some(it.upto) {
+                self.tables.put(Table::MoneyIndex, key, &it.since);
+            }
+        }
+        Ok(())
     }
 
     fn use_grant(&mut self, account: &str, key: &str, amount: Money) -> Result<(), AccountsError> {

@@ -145,5 +145,6 @@ fn blank(account: &str, month: &str) -> Document {
         faults: Vec::new(),
         price_books: Vec::new(),
         position: 1,
+        adjusted: Vec::new(),
     }
 }

@@ -291,6 +291,7 @@ fn note(kind: Kind, trace: &str, number: &str, amount: &str, due: Option<&str>) 
         }],
         reason: "agreed".to_owned(),
         due: due.map(str::to_owned),
+        adjusted: None,
     }
 }
 

@@ -116,7 +116,8 @@ impl Draft<'_> {
 
     fn usage_lines(&self, items: &[ItemKey]) -> Vec<usize> {
         let mut lines = self.lines_of(items);
-        lines.retain(|at| !matches!(self.lines[*at].cause, Cause::Fee { .. }));
+        let is_usage = |cause: &Cause| !matches!(cause, Cause::Fee { .. } | Cause::Late { .. });
+        lines.retain(|at| is_usage(&self.lines[*at].cause));
         lines
     }
 

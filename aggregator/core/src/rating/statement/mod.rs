@@ -7,6 +7,8 @@
 
 // Discounts, coupons and credits.
 mod deduct;
+/// What earlier months cost more or less than was billed.
+mod late;
 // Fees of plans.
 mod plan;
 // Taxes.
@@ -15,6 +17,8 @@ mod tax;
 #[cfg(test)]
 mod tests;
 mod usage;
+
+pub use late::difference;
 
 use tallyman_common::money::{Amount, Currency, Money, MoneyError, Percent, Price, Quantity, Rounding};
 
@@ -45,6 +49,8 @@ pub struct Input<'a> {
     pub grants: &'a [Grant],
     /// Of a plan in advance: the fee of this month that an earlier statement has.
     pub billed_ahead: Option<Money>,
+    /// What earlier months cost more or less than was billed for them.
+    pub late: &'a [StatementLine],
 }
 
 /// Credit that can be used.
@@ -61,7 +67,7 @@ pub struct Grant {
 }
 
 /// Why a line is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// Metered usage of a tenant.
     Usage(String),
@@ -82,6 +88,13 @@ pub enum Cause {
         /// Days that it has.
         of: u32,
     },
+    /// What an earlier month costs more or less than was billed for it.
+    Late {
+        /// Which month.
+        month: Month,
+        /// Whose usage; none for what the account as a whole owes.
+        tenant: Option<String>,
+    },
 }
 
 /// A line.
@@ -95,8 +108,8 @@ pub struct StatementLine {
     pub titles: Titles,
     /// Unit of the quantity; none for what is not metered.
     pub unit: Option<&'static str>,
-    /// Quantity; none for what is not metered.
-    pub quantity: Option<Quantity>,
+    /// Quantity; none for what is not metered. Of an earlier month the change, which can be negative.
+    pub quantity: Option<Amount>,
     /// Price of a unit, where all have the same and nothing else is due.
     pub unit_price: Option<Price>,
     /// How tiers made the amount.
@@ -165,8 +178,10 @@ pub struct Statement {
     pub currency: Currency,
     /// How lines were rounded.
     pub rounding: Rounding,
-    /// Lines: usage by tenant, then what the account as a whole owes.
+    /// Lines: usage by tenant, then what the account as a whole owes, then corrections of earlier months.
     pub lines: Vec<StatementLine>,
+    /// What is left of each line after discounts and credits.
+    pub net: Vec<Money>,
     /// Sum of the lines.
     pub subtotal: Money,
     /// Discounts and coupons, in the order in which they were taken.
@@ -207,6 +222,7 @@ pub fn statement(input: Input<'_>) -> Result<Statement, RatingError> {
     draft.add_commitment()?;
     draft.add_fees()?;
     draft.take_coupons()?;
+    draft.add_late();
     draft.take_credits()?;
     let taxes = draft.taxes()?;
     draft.finish(taxes).map_err(RatingError::Total)
@@ -256,6 +272,7 @@ impl Draft<'_> {
             subtotal,
             total: net.checked_add(tax)?,
             lines: self.lines,
+            net: self.left,
             discounts: self.discounts,
             credits: self.credits,
             taxes,

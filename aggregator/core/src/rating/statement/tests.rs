@@ -94,6 +94,7 @@ fn made(case: &Case<'_>) -> Statement {
         month: Month::parse("2026-11").expect("month"),
         zone: &BillingZone::utc(),
         grants: case.grants,
+        late: &[],
         billed_ahead: case.ahead.map(|it| Money::parse(it).expect("money")),
     })
     .unwrap_or_else(|e| panic!("{e}"))
@@ -110,6 +111,7 @@ fn rows(statement: &Statement) -> Vec<String> {
             Cause::Surcharge => "surcharge".into(),
             Cause::Commitment => "commitment".into(),
             Cause::Fee { month, days, of } => format!("fee {month} {days}/{of}"),
+            Cause::Late { month, .. } => format!("late {month}"),
         };
         rows.push(format!("{cause}: {} {}", line.item, line.amount.number()));
     }

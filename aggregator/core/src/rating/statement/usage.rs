@@ -110,7 +110,7 @@ impl Draft<'_> {
                 by_language: item.titles().clone(),
             },
             unit: item.selection().map(|it| it.unit().name()),
-            quantity,
+            quantity: quantity.map(|it| it.times(Price::ONE)).transpose()?,
             unit_price,
             tiers,
             exact,

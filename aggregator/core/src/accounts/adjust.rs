@@ -1,0 +1,215 @@
+//! Late usage of months that have their invoices: what came behind the seal is re-rated in its own month, with that
+//! month's tiers, prices and terms; the difference goes onto the next invoice, or onto a note when somebody asks for one.
+//!
+//! Each part goes onto one document: a document says from which position of the log to which it bills a month's late
+//! usage, and only one that begins where the last one ended is issued (I9, I12). It must not know how lines are drawn.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tallyman_common::money::Money;
+use tallyman_common::time::Hour;
+
+use super::command::{MoneyCommand, NoteLine};
+use super::document::{Adjusted, Kind};
+use super::draft::{DraftError, Past, due_day, rated};
+use super::reads::document;
+use super::tables::{AccountsError, Found, get, keys};
+use crate::bills::{BillError, Books};
+use crate::ports::{Read, Table};
+use crate::rating::statement::{Statement, StatementLine, difference};
+use crate::rating::{BillingZone, Month};
+use crate::registry::Account;
+use crate::rollup::part::late_parts;
+
+/// How far back late usage is billed: longer than batches are kept for a resend, shorter than books are closed.
+const BACK_HOURS: u32 = 400 * 24;
+
+/// Accounts with usage that came behind the seal of its hour, and the months of it.
+#[derive(Debug, Clone, Default)]
+pub struct LateMonths(BTreeMap<String, BTreeSet<Month>>);
+
+/// Lines for late usage, and which part of it they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Late {
+    /// Lines, by month.
+    pub lines: Vec<StatementLine>,
+    /// Months, with the positions between which it came.
+    pub adjusted: Vec<Adjusted>,
+}
+
+/// Position up to which a month's usage is billed: by its invoice, or by what billed late usage behind it. `None` for
+/// a month without an invoice that counts.
+pub fn accounted(read: &dyn Read, account: &str, month: &str) -> Result<Option<u64>, AccountsError> {
+    let unique = keys::unique(account, month, Kind::Invoice);
+    let Some(Found { number, .. }) = get(read, Table::MoneyIndex, &unique)? else {
+        return Ok(None);
+    };
+    let Some((invoice, record)) = document(read, &number)? else {
+        return Ok(None);
+    };
+    if record.voided.is_some() {
+        return Ok(None);
+    }
+    let behind: Option<u64> = get(read, Table::MoneyIndex, &keys::adjusted(account, month))?;
+    Ok(Some(behind.map_or(invoice.position, |upto| upto)))
+}
+
+impl LateMonths {
+    /// Reads which accounts have late parts. Some of them may be billed by now.
+    pub fn read(books: Books<'_>) -> Result<Self, BillError> {
+        let Some(newest) = books.registry.seals.newest() else {
+            return Ok(Self::default());
+        };
+        let oldest = newest.0.checked_sub(BACK_HOURS).map_or(Hour(0), Hour);
+        let mut places: BTreeSet<(String, String, Hour)> = BTreeSet::new();
+        late_parts(books.store, oldest..newest.next(), |hour, owner| {
+            if let Some(tenant) = books.registry.tenants.tenant_of(&owner, hour) {
+                places.insert((tenant.account.clone(), tenant.zone.clone(), hour));
+            }
+        })?;
+        let mut found: BTreeMap<String, BTreeSet<Month>> = BTreeMap::new();
+        for (account, zone, hour) in places {
+            let zone = BillingZone::parse(&zone).map_err(|e| BillError::Rating(e.to_string()))?;
+            let month = zone
+                .month_of(hour)
+                .map_err(|e| BillError::Rating(e.to_string()))?;
+            found.entry(account).or_default().insert(month);
+        }
+        Ok(Self(found))
+    }
+
+    /// Months of an account before one, oldest first.
+    fn before(&self, account: &str, month: Month) -> impl Iterator<Item = Month> {
+        let known = self.0.get(account).into_iter().flatten();
+        known.copied().filter(move |it| *it < month)
+    }
+}
+
+/// What late usage of an account's earlier months costs, as of the books: what no document has yet.
+pub(super) fn late(
+    past: &Past<'_>,
+    books: Books<'_>,
+    (account, zone): (&Account, &BillingZone),
+    (months, before): (&LateMonths, Month),
+) -> Result<Late, DraftError> {
+    let mut found = Late::default();
+    for month in months.before(&account.account, before) {
+        let (lines, adjusted) = match of_month(past, books, (account, zone), month)? {
+            Some(one) => one,
+            None => continue,
+        };
+        found.lines.extend(lines);
+        found.adjusted.push(adjusted);
+    }
+    Ok(found)
+}
+
+/// The same of one month; `None` when nothing is to be billed.
+fn of_month(
+    past: &Past<'_>,
+    books: Books<'_>,
+    (account, zone): (&Account, &BillingZone),
+    month: Month,
+) -> Result<Option<(Vec<StatementLine>, Adjusted)>, DraftError> {
+    let Some(change) = change(past, books, (account, zone), month)? else {
+        return Ok(None);
+    };
+    let lines = difference(month, &change.before, &change.after).map_err(unrated)?;
+    Ok((!lines.is_empty()).then_some((lines, change.adjusted)))
+}
+
+/// A month as it was billed, and as it is now.
+struct Change {
+    before: Statement,
+    after: Statement,
+    adjusted: Adjusted,
+}
+
+fn change(
+    past: &Past<'_>,
+    books: Books<'_>,
+    (account, zone): (&Account, &BillingZone),
+    month: Month,
+) -> Result<Option<Change>, DraftError> {
+    let since = accounted(books.store, &account.account, &month.to_string())?;
+    let Some(since) = since.filter(|since| *since < books.position) else {
+        return Ok(None);
+    };
+    let registry = past.registry(since)?;
+    let then = Books {
+        registry: &registry,
+        position: since,
+        ..books
+    };
+    Ok(Some(Change {
+        before: rated(then, (account, zone), month, (&[], &[]))?.statement,
+        after: rated(books, (account, zone), month, (&[], &[]))?.statement,
+        adjusted: Adjusted {
+            month: month.to_string(),
+            since,
+            upto: books.position,
+        },
+    }))
+}
+
+/// A note over what came late for an invoice's month, to be issued now instead of with the next invoice; `None` when
+/// nothing came that costs anything. Tax is in it as it is in the invoice.
+pub fn note(books: Books<'_>, number: &str, reason: &str) -> Result<Option<MoneyCommand>, DraftError> {
+    let missing = || DraftError::NoInvoice(number.to_owned());
+    let (document, _) = document(books.store, number)?
+        .filter(|(document, _)| document.kind == Kind::Invoice)
+        .ok_or_else(missing)?;
+    let accounts = &books.registry.payers.accounts;
+    let account = accounts.get(&document.account.key).ok_or_else(missing)?;
+    let zone = BillingZone::parse(&account.zone).map_err(unrated)?;
+    let month = Month::parse(&document.period.month).map_err(unrated)?;
+    // As of the newest seal: what came since can still be billed behind it.
+    let newest = books
+        .registry
+        .seals
+        .newest()
+        .and_then(|hour| books.registry.seals.of(hour));
+    let Some(seal) = newest else { return Ok(None) };
+    let past = Past::new(books.store);
+    let now = Books {
+        registry: &*past.registry(seal.position)?,
+        position: seal.position,
+        ..books
+    };
+    let Some(change) = change(&past, now, (account, &zone), month)? else {
+        return Ok(None);
+    };
+    let total = change
+        .after
+        .total
+        .checked_sub(change.before.total)
+        .map_err(unrated)?;
+    let zero = Money::zero(total.currency());
+    let (kind, amount) = match total.minor_units().cmp(&0) {
+        Ordering::Equal => return Ok(None),
+        Ordering::Greater => (Kind::DebitNote, total),
+        Ordering::Less => (Kind::CreditNote, zero.checked_sub(total).map_err(unrated)?),
+    };
+    let title = match account.language.as_str() {
+        "zh" => format!("{month} 补报用量"),
+        _ => format!("Late usage of {month}"),
+    };
+    let Adjusted { since, upto, .. } = change.adjusted;
+    Ok(Some(MoneyCommand::IssueNote {
+        trace: format!("adjust/{number}/{since}-{upto}"),
+        kind,
+        corrects: number.to_owned(),
+        lines: vec![NoteLine { title, amount }],
+        reason: reason.to_owned(),
+        due: match kind {
+            Kind::DebitNote => Some(due_day(books, account, &zone)?.to_string()),
+            _ => None,
+        },
+        adjusted: Some(change.adjusted),
+    }))
+}
+
+fn unrated(e: impl ToString) -> DraftError {
+    DraftError::Bill(BillError::Rating(e.to_string()))
+}
