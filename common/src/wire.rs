@@ -30,6 +30,9 @@ const _: () = assert!(FRAME_BYTES_MAX < codec::DECODE_BYTES_MAX);
 pub const FLAG_CLEAN_STOP: u16 = 1;
 /// Bit of [`Header::flags`]: the wall clock stepped within the window.
 pub const FLAG_CLOCK_STEP: u16 = 2;
+/// Bit of [`Header::flags`]: the window also tells what an earlier boot used and could not tell any more, because there
+/// was no room for a batch; its usage is not bounded by its length.
+pub const FLAG_CARRIED: u16 = 4;
 /// Codec number: leaves as they are.
 pub const CODEC_NONE: u8 = 0;
 /// Codec number: one Zstandard frame.
@@ -66,7 +69,7 @@ pub struct Header {
     pub part: u16,
     /// How many parts the window has.
     pub parts: u16,
-    /// Bits: [`FLAG_CLEAN_STOP`], [`FLAG_CLOCK_STEP`].
+    /// Bits: [`FLAG_CLEAN_STOP`], [`FLAG_CLOCK_STEP`], [`FLAG_CARRIED`].
     pub flags: u16,
     /// Revision of the rules that named the owners.
     pub mapping_revision: u64,

@@ -269,6 +269,10 @@ fn more_cpu_than_processors_is_held() {
     assert_eq!(reason_of(&world.answer(huge)), Some(Reason::Implausible));
     let truth = world.frame(2, |_| (), (0, possible));
     assert!(matches!(world.answer(truth), Answer::Ack(_)));
+    // Unless it says that hours of an earlier boot are in it.
+    let carried = |h: &mut Header| h.flags = tallyman_common::wire::FLAG_CARRIED;
+    let both = world.frame(4, carried, (0, possible * 600));
+    assert!(matches!(world.answer(both), Answer::Ack(_)));
 }
 
 #[test]

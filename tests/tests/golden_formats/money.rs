@@ -15,7 +15,7 @@ use tallyman_aggregator_core::log::decode_decision;
 use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::Table;
 use tallyman_aggregator_core::registry::Command;
-use tallyman_aggregator_core::registry::money::{Allocation, Granted, MoneyAct};
+use tallyman_aggregator_core::registry::money::{Adjusted, Allocation, Granted, MoneyAct};
 use tallyman_common::money::Money;
 use tallyman_common::time::WallMs;
 
@@ -208,7 +208,12 @@ fn corrections() -> Vec<MoneyCommand> {
             }],
             reason: reason(),
             due: Some(own("2027-01-31")),
-            adjusted: None,
+            // What came late between two positions of the log.
+            adjusted: Some(Adjusted {
+                month: own("2026-11"),
+                since: 1,
+                upto: 900,
+            }),
         },
         MoneyCommand::SetExternalTaxNumber {
             trace: own("tax-1"),
@@ -315,6 +320,7 @@ fn draft() -> Draft {
         faults: Vec::new(),
         price_books: Vec::new(),
         position: 1,
+        adjusted: Vec::new(),
     };
     Draft {
         prefix: own("INV"),

@@ -234,6 +234,7 @@ fn windows_layout() -> Layout {
         .u64("uncovered_ms", 0)
         .u8("was_down", 0)
         .u8("stepped", 0)
+        .u8("carried", 0)
         .u8("restate", 0)
         .u8("offset_ms is there", 1)
         .u64("offset_ms i64", offset)

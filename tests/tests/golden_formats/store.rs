@@ -423,6 +423,7 @@ fn meta() {
             "marks",
             "cells",
             "node-hours",
+            "late-parts",
             "inferences",
             "documents",
             "receivables",

@@ -3,7 +3,7 @@
 
 use tallyman_common::ids::{Digest, Seq, SpoolId};
 use tallyman_common::time::MINUTE_MS;
-use tallyman_common::wire::{self, FLAG_CLEAN_STOP, FLAG_CLOCK_STEP, FrameError, Header};
+use tallyman_common::wire::{self, FLAG_CARRIED, FLAG_CLEAN_STOP, FLAG_CLOCK_STEP, FrameError, Header};
 
 use super::Agent;
 use crate::checkpoint::Named;
@@ -124,6 +124,7 @@ impl Agent {
         for ((part, seq), records) in (0..parts).zip(position.next_seq..).zip(&closed.parts) {
             let is_last = part + 1 == parts;
             let stop = if clean_stop && is_last { FLAG_CLEAN_STOP } else { 0 };
+            let carried = if closed.carried { FLAG_CARRIED } else { 0 };
             let step = if closed.stepped { FLAG_CLOCK_STEP } else { 0 };
             let draft = Header {
                 version: wire::VERSION,
@@ -139,7 +140,7 @@ impl Agent {
                 wall_end: closed.window.wall_end,
                 part,
                 parts,
-                flags: stop | step,
+                flags: stop | step | carried,
                 mapping_revision: closed.mapping_revision,
                 cpus: self.identity.inventory.cpus.max(1),
                 leaves: 0,

@@ -35,6 +35,8 @@ pub struct Closed {
     pub window: Window,
     /// The wall clock stepped in it.
     pub stepped: bool,
+    /// It also has usage of an earlier boot.
+    pub carried: bool,
     /// Rules by which owners were named.
     pub mapping_revision: u64,
     /// Records of each batch, at least one batch.
@@ -73,6 +75,7 @@ impl Windows {
         let closed = Closed {
             window,
             stepped: self.stepped,
+            carried: self.carried,
             mapping_revision: self.mapping_revision,
             parts,
         };
@@ -172,7 +175,8 @@ impl Windows {
 
     fn next_window(&mut self, end: Edge, acked: &dyn Fn(SpoolId, Seq) -> bool) {
         self.start = end;
-        (self.uncovered_ms, self.was_down, self.stepped, self.restate) = (0, false, false, false);
+        (self.uncovered_ms, self.was_down, self.stepped) = (0, false, false);
+        (self.carried, self.restate) = (false, false);
         self.offset_ms = Some(edge::offset_ms(end.boot, end.wall));
         self.retire(end.wall, acked);
         let now = self.now_ms();

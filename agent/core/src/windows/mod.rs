@@ -106,6 +106,8 @@ pub struct Windows {
     /// The open window has such milliseconds.
     was_down: bool,
     stepped: bool,
+    /// The open window also has usage of an earlier boot, which could not be told in it.
+    carried: bool,
     /// Wall minus boot at the newest sweep, milliseconds.
     offset_ms: Option<i64>,
     past: Past,
@@ -150,6 +152,7 @@ impl Windows {
             uncovered_ms: 0,
             was_down: false,
             stepped: false,
+            carried: false,
             offset_ms: None,
             past: Past {
                 covered: BTreeSet::new(),

@@ -34,6 +34,7 @@ pub struct Frame {
     uncovered_ms: u64,
     was_down: bool,
     stepped: bool,
+    carried: bool,
     restate: bool,
     offset_ms: Option<i64>,
     mapping: Mapping,
@@ -146,6 +147,7 @@ impl Windows {
             uncovered_ms: self.uncovered_ms,
             was_down: self.was_down,
             stepped: self.stepped,
+            carried: self.carried,
             restate: self.restate,
             offset_ms: self.offset_ms,
             mapping: self.mapping.clone(),
@@ -266,6 +268,7 @@ impl Windows {
         self.uncovered_ms = frame.uncovered_ms;
         self.was_down = frame.was_down;
         self.stepped = frame.stepped;
+        self.carried = frame.carried;
         self.offset_ms = frame.offset_ms;
         self.past = Past {
             covered: frame.sources.into_iter().collect(),
@@ -294,6 +297,7 @@ impl Windows {
 
     fn start_new_boot(&mut self, frame: &Frame, workloads: Vec<(Kept, Workload)>, now: Now) {
         self.start = Edge::boot_start(now);
+        self.carried = frame.carried || frame.covered_until > frame.start.boot;
         let covered: BTreeSet<String> = self.settings.sources.iter().cloned().collect();
         self.past = Past {
             covered: covered.into_iter().chain(frame.sources.iter().cloned()).collect(),

@@ -15,12 +15,12 @@ use super::document::{Adjusted, Kind};
 use super::draft::{DraftError, Past, due_day, rated};
 use super::reads::document;
 use super::tables::{AccountsError, Found, get, keys};
+use crate::bills::late::{LateHour, late_hours};
 use crate::bills::{BillError, Books};
 use crate::ports::{Read, Table};
 use crate::rating::statement::{Statement, StatementLine, difference};
 use crate::rating::{BillingZone, Month};
 use crate::registry::Account;
-use crate::rollup::part::late_parts;
 
 /// How far back late usage is billed: longer than batches are kept for a resend, shorter than books are closed.
 const BACK_HOURS: u32 = 400 * 24;
@@ -62,14 +62,8 @@ impl LateMonths {
             return Ok(Self::default());
         };
         let oldest = newest.0.checked_sub(BACK_HOURS).map_or(Hour(0), Hour);
-        let mut places: BTreeSet<(String, String, Hour)> = BTreeSet::new();
-        late_parts(books.store, oldest..newest.next(), |hour, owner| {
-            if let Some(tenant) = books.registry.tenants.tenant_of(&owner, hour) {
-                places.insert((tenant.account.clone(), tenant.zone.clone(), hour));
-            }
-        })?;
         let mut found: BTreeMap<String, BTreeSet<Month>> = BTreeMap::new();
-        for (account, zone, hour) in places {
+        for LateHour { account, zone, hour } in late_hours(books, oldest..newest.next())? {
             let zone = BillingZone::parse(&zone).map_err(|e| BillError::Rating(e.to_string()))?;
             let month = zone
                 .month_of(hour)

@@ -13,13 +13,16 @@ use crate::bills::{Books, Completeness, InferredUsage, book_refs};
 use crate::rating::statement::{self, Cause, Statement, StatementLine};
 use crate::rating::{BookVersions, Month};
 
+/// Kind of section, month that is corrected, whether it is of the account as a whole, tenant.
+type Place<'a> = (u8, Option<Month>, bool, Option<&'a str>);
+
 /// Lines by what they are: tenants by key, then fees, then what the account as a whole owes.
 pub(super) fn sections(
     books: Books<'_>,
     made: &Statement,
     language: &str,
 ) -> Result<Vec<Section>, MoneyError> {
-    let mut groups: BTreeMap<(u8, Option<Month>, bool, Option<&str>), Vec<&StatementLine>> = BTreeMap::new();
+    let mut groups: BTreeMap<Place<'_>, Vec<&StatementLine>> = BTreeMap::new();
     for line in &made.lines {
         let place = match &line.cause {
             Cause::Usage(tenant) | Cause::Minimum(tenant) | Cause::Maximum(tenant) => {

@@ -7,6 +7,8 @@
 pub mod account;
 /// Which minutes were expected, and which came.
 pub mod completeness;
+/// What came behind the seal of its hour.
+pub mod late;
 /// How far a bill is settled, and what changed since it was final.
 pub mod standing;
 /// A bill as plain text.

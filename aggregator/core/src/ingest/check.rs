@@ -2,8 +2,8 @@
 
 use tallyman_common::ids::{Digest, NodeId, Owner};
 use tallyman_common::meter::Meter;
-use tallyman_common::record::Record;
-use tallyman_common::wire::{Frame, FrameError, Header};
+use tallyman_common::record::{Record, Row};
+use tallyman_common::wire::{FLAG_CARRIED, Frame, FrameError, Header};
 
 use super::reason::Reason;
 use crate::limits::{CPU_SLACK_MS, USAGE_PER_ROW_MAX};
@@ -88,11 +88,13 @@ fn reason_of(error: &FrameError) -> Reason {
 }
 
 /// CPU time beyond processors × length, or figures so large that sums of them might not fit: a broken counter or a
-/// lie; a person decides.
+/// lie; a person decides. A window that also tells what an earlier boot used is bounded by no length of its own.
 fn is_implausible(header: &Header, records: &[Record]) -> bool {
     let length_ms = header.window().length_ms() + CPU_SLACK_MS;
     let rows = || records.iter().flat_map(|r| r.groups.iter().flat_map(|g| &g.rows));
-    let too_large = rows().any(|row| row.to - row.from > USAGE_PER_ROW_MAX || row.covered_ms > length_ms)
+    let is_bounded = header.flags & FLAG_CARRIED == 0;
+    let is_long = |row: &Row| is_bounded && row.covered_ms > length_ms;
+    let too_large = rows().any(|row| row.to - row.from > USAGE_PER_ROW_MAX || is_long(row))
         || records
             .iter()
             .flat_map(|r| &r.peaks)
@@ -109,5 +111,5 @@ fn is_implausible(header: &Header, records: &[Record]) -> bool {
             cpu_ns += if too_large { 0 } else { row.to - row.from };
         }
     }
-    too_large || cpu_ns > u128::from(length_ms) * u128::from(header.cpus) * 1_000_000
+    too_large || is_bounded && cpu_ns > u128::from(length_ms) * u128::from(header.cpus) * 1_000_000
 }
