@@ -42,6 +42,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// How long after its end an hour is sealed, hours; a month is final with its last hour.
     pub seal_grace_hours: u64,
+    /// Whether months that became final are billed by themselves.
+    pub automatic_invoices: bool,
 }
 
 /// Why there are no settings.
@@ -87,6 +89,7 @@ struct Raw {
     data: Option<Text>,
     log: Option<Text>,
     seal_grace_hours: Option<toml::Spanned<u64>>,
+    automatic_invoices: Option<bool>,
     #[serde(default)]
     quic: RawQuic,
     #[serde(default)]
@@ -145,6 +148,7 @@ impl Config {
             certificate_life_ms: checker.certificate_life(raw.quic.certificate_life_seconds)?,
             http_listen: checker.address("http.listen", raw.http.listen, DEFAULT_HTTP)?,
             seal_grace_hours: checker.grace(raw.seal_grace_hours)?,
+            automatic_invoices: raw.automatic_invoices.is_none_or(|it| it),
         })
     }
 
@@ -158,7 +162,9 @@ impl Config {
              log = {}\n\
              # Hours after its end until an hour is sealed; a month is final with its last one. What comes later is an\n\
              # adjustment. Agents that are away for longer lose nothing.\n\
-             seal_grace_hours = {}\n\n\
+             seal_grace_hours = {}\n\
+             # Whether accounts get their invoices by themselves once their month is final; else by `bill run`.\n\
+             automatic_invoices = {}\n\n\
              [quic]\n\
              # UDP address that agents reach.\n\
              listen = {}\n\
@@ -172,6 +178,7 @@ impl Config {
             quoted(&self.data.display().to_string()),
             quoted(&self.log),
             self.seal_grace_hours,
+            self.automatic_invoices,
             quoted(&self.quic_listen.to_string()),
             names.join(", "),
             self.certificate_life_ms / 1_000,

@@ -21,6 +21,7 @@ use tallyman_common::message::{Hello, Welcome};
 use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::biller::Runs;
 use crate::io::clock;
 use crate::io::reconciliations::Reconciliations;
 use crate::io::rocks::RocksReader;
@@ -106,6 +107,7 @@ pub(crate) struct Shared {
     pub(crate) store_id: StoreId,
     pub(crate) started: WallMs,
     pub(crate) reconciliations: Reconciliations,
+    pub(crate) runs: Runs,
 }
 
 /// A handle to the running aggregator; cheap to clone.
@@ -156,6 +158,11 @@ impl Handle {
     /// Results of the daily comparisons.
     pub fn reconciliations(&self) -> &Reconciliations {
         &self.shared.reconciliations
+    }
+
+    /// Monthly runs of this process.
+    pub fn runs(&self) -> &Runs {
+        &self.shared.runs
     }
 
     /// Counters.

@@ -2,6 +2,8 @@
 //! live here; what a batch or a bill means does not.
 
 // In reading order: what a request meets first, then what carries it, then the program.
+/// The monthly run.
+pub mod biller;
 /// Orders to a running or a stopped aggregator.
 pub mod cli;
 /// Closing hours.

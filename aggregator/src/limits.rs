@@ -116,6 +116,17 @@ pub const CLOSE_PERIOD: Duration = Duration::from_secs(60);
 /// Wait after a draft whose inputs have changed: until the cells that changed are written and can be read.
 pub const CLOSE_AGAIN: Duration = Duration::from_millis(FLUSH_AGE_MS + 1_000);
 
+/// How often the aggregator looks whether a month became final: it does so with an hour's seal, and invoices of it are
+/// three days behind its end by then.
+pub const BILL_PERIOD: Duration = Duration::from_secs(60);
+/// Accounts that are drafted over one snapshot and issued in one commit: large enough that the commit's sync is nothing
+/// beside the drafts, small enough that no batch waits for it.
+pub const BILL_PIECE: usize = 50;
+/// Pieces that are drafted at a time.
+pub const BILL_THREADS: usize = 2;
+/// Runs that can be asked about.
+pub const BILL_RUNS_KEPT: usize = 100;
+
 /// How often the aggregator looks whether a day is due to be reconciled.
 pub const RECONCILE_PERIOD: Duration = Duration::from_secs(10 * 60);
 /// From when on after its end a day is reconciled: agents have sent what they had by then.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::biller;
 use crate::closer;
 use crate::config::Config;
 use crate::handle::Handle;
@@ -113,6 +114,7 @@ struct Services {
     admin: JoinHandle<()>,
     closer: JoinHandle<()>,
     reconciler: JoinHandle<()>,
+    biller: Option<JoinHandle<()>>,
 }
 
 impl Services {
@@ -138,6 +140,8 @@ impl Services {
         let admin = tokio::spawn(admin.serve());
         let closer = tokio::spawn(closer::run(handle.clone(), config.seal_grace_hours));
         let reconciler = tokio::spawn(reconciler::run(handle.clone(), config.data.clone()));
+        let is_wanted = config.automatic_invoices;
+        let biller = is_wanted.then(|| tokio::spawn(biller::run(handle.clone())));
         Ok(Self {
             stop,
             quic,
@@ -145,6 +149,7 @@ impl Services {
             admin,
             closer,
             reconciler,
+            biller,
         })
     }
 
@@ -154,6 +159,10 @@ impl Services {
         self.admin.abort();
         self.closer.abort();
         self.reconciler.abort();
+        if let Some(biller) = self.biller {
+            // What is under way is found again at the next start.
+            biller.abort();
+        }
         let http = timeout(STOP_REQUESTS_MAX, self.http).await;
         let quic = timeout(STOP_REQUESTS_MAX, self.quic).await;
         if http.is_err() || quic.is_err() {

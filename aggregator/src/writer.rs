@@ -14,6 +14,7 @@ use tallyman_aggregator_core::registry::{NodeStatus, Rejected};
 use tallyman_aggregator_core::rollup::cache::FoldError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::biller::Runs;
 use crate::handle::{Handle, Published, Shared};
 use crate::io::clock;
 use crate::io::reconciliations::Reconciliations;
@@ -62,6 +63,7 @@ pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
         store_id: aggregator.store_id(),
         started: clock::now(),
         reconciliations: Reconciliations::beside(store.folder()),
+        runs: Runs::default(),
     });
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let handle = Handle {

@@ -1,6 +1,7 @@
 //! From batches to a numbered invoice: what is final is drafted as it was sealed, is issued once, balances, and stays.
 
 use super::*;
+use crate::accounts::adjust::Accounted;
 use crate::accounts::command::{Draft as InvoiceDraft, Fate};
 use crate::accounts::draft::{DraftError, Purpose, draft as draft_month};
 use crate::accounts::ledger::books::trial_balance;
@@ -88,6 +89,11 @@ fn drafts_of(world: &World, month: Month) -> Vec<InvoiceDraft> {
 
 /// Another host's batch with 20 CPU-seconds in a minute of the first month, which was on its way for long.
 fn late_host(world: &mut World) {
+    late_host_at(world, 1);
+}
+
+/// The same in another minute, counted from `START`.
+fn late_host_at(world: &mut World, minute: u64) {
     let token = Digest::of(&[b"second"]);
     let made = Command::CreateNodeToken {
         id: "second".into(),
@@ -112,6 +118,7 @@ fn late_host(world: &mut World) {
     let other = Sent {
         spool: OTHER,
         birth: (OTHER, 1),
+        minute,
         ..sent(1, (0, 20 * SECOND))
     };
     let answer = world.take_batch(other);
@@ -267,7 +274,7 @@ fn late_usage_is_on_the_next_invoice_in_its_own_tiers_and_once() {
         }]
     );
     let billed = adjust::accounted(&world.store, "acme", MONTH).unwrap();
-    assert_eq!(billed, Some(document.adjusted[0].upto));
+    assert_eq!(billed, Accounted::Upto(document.adjusted[0].upto));
     // What was drafted from where it was billed before is not issued a second time, whatever month it is for.
     let mut again = stale[0].clone();
     let later = month().next().unwrap().next().unwrap();
@@ -284,7 +291,7 @@ fn late_usage_is_on_the_next_invoice_in_its_own_tiers_and_once() {
     };
     money(&mut world, void);
     let billed = adjust::accounted(&world.store, "acme", MONTH).unwrap();
-    assert_eq!(billed, Some(document.adjusted[0].since));
+    assert_eq!(billed, Accounted::Upto(document.adjusted[0].since));
 }
 
 #[test]
@@ -308,11 +315,62 @@ fn late_usage_becomes_a_note_when_somebody_asks() {
     assert_eq!((&*paper.total, &*paper.adjusted[0].month), ("9.54", MONTH));
     assert_eq!(note(&world), None, "once");
     assert!(money(&mut world, command).repeated);
-    let next = drafts_of(&world, month().next().unwrap());
+    let next = run::drafts(world.books(), month().next().unwrap(), &["acme".to_owned()]).unwrap();
     assert_eq!(
-        (&*next[0].document.total, next[0].document.adjusted.len()),
-        ("0.00", 0)
+        (next.drafts, next.nothing),
+        (vec![], vec!["acme".to_owned()]),
+        "a month without usage has no invoice"
     );
+}
+
+#[test]
+fn late_usage_of_a_month_without_an_invoice_is_billed_too() {
+    let mut world = final_month();
+    let first = drafts_of(&world, month());
+    issue(&mut world, first);
+    next_month(&mut world);
+    let (empty, then) = (month().next().unwrap(), month().next().unwrap().next().unwrap());
+    late_host_at(&mut world, 20 * 24 * 60);
+    let utc = crate::rating::BillingZone::utc();
+    let until = u64::from(utc.month_hours(then).unwrap().end.0 - START.0);
+    for (seq, hours) in [(8, until - 1), (9, until)] {
+        world.pass(seq, hours, 60 * SECOND);
+        world.close();
+    }
+    let found = run::drafts(world.books(), empty, &["acme".to_owned()]).unwrap();
+    assert_eq!(found.nothing, ["acme"], "as it was sealed");
+    let document = &drafts_of(&world, then)[0].document;
+    let section = &document.sections[0];
+    assert_eq!(
+        (section.month.as_deref(), &*section.lines[0].amount),
+        (Some(&*empty.to_string()), "20.00"),
+        "in that month's own tiers"
+    );
+    assert_eq!(document.adjusted.len(), 1);
+}
+
+#[test]
+fn what_became_final_since_an_account_was_registered_is_due() {
+    let mut world = final_month();
+    let due = |world: &World| run::due(world.books()).unwrap();
+    let of = |month: Month| run::Due {
+        month,
+        accounts: vec!["acme".to_owned()],
+    };
+    assert_eq!(due(&world), [of(month())]);
+    let first = drafts_of(&world, month());
+    issue(&mut world, first);
+    assert_eq!(due(&world), []);
+    next_month(&mut world);
+    assert_eq!(due(&world), [of(month().next().unwrap())]);
+    // Who is registered later is billed for earlier months only when somebody asks.
+    let known = world.aggregator.registry().payers.accounts["acme"].clone();
+    let later = Account {
+        account: "later".into(),
+        ..known
+    };
+    applied(&mut world, Command::SetAccount(Box::new(later)));
+    assert_eq!(due(&world), [of(month().next().unwrap())]);
 }
 
 #[test]

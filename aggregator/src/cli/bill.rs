@@ -62,6 +62,7 @@ pub struct Run {
 struct Report {
     issued: Vec<HasOne>,
     existing: Vec<HasOne>,
+    nothing: Vec<String>,
     not_billed: Vec<NotBilled>,
     drafted: Vec<Value>,
 }
@@ -144,9 +145,11 @@ impl Run {
         let Drafts {
             drafts,
             existing,
+            nothing,
             not_billed,
         } = serde_json::from_value(desk.question(question)?)?;
         report.existing.extend(existing);
+        report.nothing.extend(nothing);
         report.not_billed.extend(not_billed);
         if self.dry_run {
             let rows = drafts.iter().map(|it| {
@@ -184,6 +187,9 @@ impl Report {
         for it in &self.existing {
             text.push_str(&format!("{}: has {}\n", it.account, it.number));
         }
+        for account in &self.nothing {
+            text.push_str(&format!("{account}: nothing to bill\n"));
+        }
         for it in &self.drafted {
             let word = |key: &str| it[key].as_str().map_or_else(String::new, str::to_owned);
             text.push_str(&format!(
@@ -197,9 +203,10 @@ impl Report {
             text.push_str(&format!("{}: NOT billed: {}\n", it.account, it.reason));
         }
         text.push_str(&format!(
-            "{month}: {} issued, {} had theirs, {} not billed\n",
+            "{month}: {} issued, {} had theirs, {} had nothing to bill, {} not billed\n",
             self.issued.len(),
             self.existing.len(),
+            self.nothing.len(),
             self.not_billed.len()
         ));
         text

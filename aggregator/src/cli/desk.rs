@@ -336,6 +336,7 @@ mod tests {
             certificate_life_ms: 1_000,
             http_listen: any,
             seal_grace_hours: 72,
+            automatic_invoices: true,
         }
     }
 

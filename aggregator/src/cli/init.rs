@@ -59,6 +59,7 @@ impl Init {
             certificate_life_ms: NODE_LIFE_MS,
             http_listen: self.http,
             seal_grace_hours: SEAL_GRACE_MS / HOUR_MS,
+            automatic_invoices: true,
         };
         make_folder(&config.data)?;
         let store = make_store(&config)?;

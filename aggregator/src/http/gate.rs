@@ -10,7 +10,7 @@ use tallyman_aggregator_core::accounts::standing::Receivable;
 use tallyman_aggregator_core::accounts::{Booked, Document, MoneyCommand};
 use tallyman_aggregator_core::api::usage::{self, Granularity, History, Summary};
 use tallyman_aggregator_core::bills::{self, AsOf, Bill, BillError, Books};
-use tallyman_aggregator_core::rating::{BillingZone, Day};
+use tallyman_aggregator_core::rating::{BillingZone, Day, Month};
 use tallyman_aggregator_core::registry::{Command, Registry, TenantTerms};
 use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::Semaphore;
@@ -22,6 +22,7 @@ use super::invoices::failed;
 use super::limits::{PING_MAX, READ_WAIT_MAX, READS_MAX};
 use super::observe::{Fleet, Observed};
 use super::problem::{Kind, Problem};
+use crate::biller::{self, Asked, Runs};
 use crate::handle::{Handle, Status, Unavailable};
 use crate::io::reconciliations::Reconciliations;
 use crate::live::LiveBoard;
@@ -72,6 +73,20 @@ impl Api {
     /// Results of the daily comparisons; those who ask have the leave of an operator.
     pub fn reconciliations(&self, _: &OperatorScope) -> Reconciliations {
         self.0.handle.reconciliations().clone()
+    }
+
+    /// Monthly runs of this process.
+    pub fn runs(&self, _: &OperatorScope) -> &Runs {
+        self.0.handle.runs()
+    }
+
+    /// Begins a monthly run; its number.
+    pub fn begin_run(&self, scope: &OperatorScope, month: Month, accounts: Vec<String>) -> u64 {
+        let asked = Asked {
+            actor: scope.actor(),
+            source: scope.source(),
+        };
+        biller::begin(&self.0.handle, asked, month, accounts)
     }
 
     /// What is counted of requests.

@@ -151,12 +151,13 @@ pub async fn one(
     }
 }
 
+pub(super) fn missing(name: &str) -> Problem {
+    let name = super::ask::short(name);
+    Problem::new(Kind::NotFound, format!("there is no invoice or note `{name}`"))
+}
+
 fn shown(found: Option<(Document, Receivable)>, name: &str, as_of: AsOf, today: Day) -> Result<One, Problem> {
-    let missing = || {
-        let name = super::ask::short(name);
-        Problem::new(Kind::NotFound, format!("there is no invoice or note `{name}`"))
-    };
-    let (document, record) = found.ok_or_else(missing)?;
+    let (document, record) = found.ok_or_else(|| missing(name))?;
     Ok(One {
         as_of,
         document,

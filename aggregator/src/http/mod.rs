@@ -15,6 +15,8 @@ mod clones;
 mod closing;
 /// Connections to requests.
 mod connections;
+/// Invoices and notes as files.
+mod download;
 /// Cost so far with the minute that runs.
 mod estimate;
 /// What is the same for every answer.
@@ -35,6 +37,8 @@ mod observe;
 mod problem;
 /// Results of the daily comparisons.
 mod reconciliations;
+/// Monthly runs.
+mod runs;
 /// Usage of a tenant.
 mod usage;
 
@@ -77,6 +81,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/api/v1/bills/monthly/{month}", get(bills::monthly))
         .route("/api/v1/billing/invoices", get(invoices::list))
         .route("/api/v1/billing/invoices/{id}", get(invoices::one))
+        .route("/api/v1/billing/invoices/{id}/download", get(download::download))
         .route("/api/v1/admin/ledger/trial-balance", get(invoices::balances))
         .route("/api/v1/admin/ledger/journal", get(invoices::postings))
         .route(
@@ -85,6 +90,9 @@ pub fn router(handle: Handle) -> Router {
         )
         .route("/api/v1/admin/ledger/receivables", get(invoices::due))
         .route("/api/v1/admin/ledger/commands", post(invoices::book))
+        .route("/api/v1/admin/generate-invoices", post(runs::begin))
+        .route("/api/v1/admin/invoice-runs", get(runs::list))
+        .route("/api/v1/admin/invoice-runs/{run}", get(runs::one))
         .route("/api/v1/nodes", get(lists::nodes))
         .route("/api/v1/tenants", get(lists::tenants))
         .route("/api/v1/tenants/{key}", put(changes::set_tenant))

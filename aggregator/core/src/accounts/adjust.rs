@@ -38,21 +38,32 @@ pub struct Late {
     pub adjusted: Vec<Adjusted>,
 }
 
-/// Position up to which a month's usage is billed: by its invoice, or by what billed late usage behind it. `None` for
-/// a month without an invoice that counts.
-pub fn accounted(read: &dyn Read, account: &str, month: &str) -> Result<Option<u64>, AccountsError> {
-    let unique = keys::unique(account, month, Kind::Invoice);
-    let Some(Found { number, .. }) = get(read, Table::MoneyIndex, &unique)? else {
-        return Ok(None);
-    };
-    let Some((invoice, record)) = document(read, &number)? else {
-        return Ok(None);
-    };
-    if record.voided.is_some() {
-        return Ok(None);
-    }
+/// Position up to which a month's usage is billed: by its invoice, or by what billed late usage behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accounted {
+    /// Up to here.
+    Upto(u64),
+    /// It has no invoice, and nothing behind one.
+    Nothing,
+    /// Its invoice is void: what becomes of the month is for a person to say.
+    Void,
+}
+
+/// How far an account's month is billed.
+pub fn accounted(read: &dyn Read, account: &str, month: &str) -> Result<Accounted, AccountsError> {
     let behind: Option<u64> = get(read, Table::MoneyIndex, &keys::adjusted(account, month))?;
-    Ok(Some(behind.map_or(invoice.position, |upto| upto)))
+    let unique = keys::unique(account, month, Kind::Invoice);
+    let invoice: Option<Found> = get(read, Table::MoneyIndex, &unique)?;
+    let invoice = invoice
+        .map(|it| document(read, &it.number))
+        .transpose()?
+        .flatten();
+    Ok(match (invoice, behind) {
+        (Some((_, record)), _) if record.voided.is_some() => Accounted::Void,
+        (_, Some(upto)) => Accounted::Upto(upto),
+        (Some((invoice, _)), None) => Accounted::Upto(invoice.position),
+        (None, None) => Accounted::Nothing,
+    })
 }
 
 impl LateMonths {
@@ -126,7 +137,12 @@ fn change(
     (account, zone): (&Account, &BillingZone),
     month: Month,
 ) -> Result<Option<Change>, DraftError> {
-    let since = accounted(books.store, &account.account, &month.to_string())?;
+    let known = accounted(books.store, &account.account, &month.to_string())?;
+    let since = match known {
+        Accounted::Upto(since) => Some(since),
+        Accounted::Nothing => final_position(books, zone, month)?,
+        Accounted::Void => None,
+    };
     let Some(since) = since.filter(|since| *since < books.position) else {
         return Ok(None);
     };
@@ -136,8 +152,13 @@ fn change(
         position: since,
         ..books
     };
+    let before = rated(then, (account, zone), month, (&[], &[]))?.statement;
+    if known == Accounted::Nothing && !before.lines.is_empty() {
+        // It still waits for an invoice of its own.
+        return Ok(None);
+    }
     Ok(Some(Change {
-        before: rated(then, (account, zone), month, (&[], &[]))?.statement,
+        before,
         after: rated(books, (account, zone), month, (&[], &[]))?.statement,
         adjusted: Adjusted {
             month: month.to_string(),
@@ -145,6 +166,14 @@ fn change(
             upto: books.position,
         },
     }))
+}
+
+/// Position of the seal that made a month final.
+fn final_position(books: Books<'_>, zone: &BillingZone, month: Month) -> Result<Option<u64>, DraftError> {
+    let hours = zone.month_hours(month).map_err(unrated)?;
+    let last = hours.end.0.checked_sub(1).map(Hour);
+    let seal = last.and_then(|last| books.registry.seals.of(last));
+    Ok(seal.map(|it| it.position))
 }
 
 /// A note over what came late for an invoice's month, to be issued now instead of with the next invoice; `None` when

@@ -188,6 +188,13 @@ pub struct PricedBy {
     pub from: String,
 }
 
+impl Document {
+    /// Nothing was used, nothing is owed and nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.sections.is_empty() && self.faults.is_empty()
+    }
+}
+
 /// An invoice or note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {

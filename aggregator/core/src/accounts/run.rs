@@ -3,18 +3,26 @@
 //! A run is cut anyhow and begun again anywhere: what is issued stays, for there is one invoice for each account, month
 //! and kind. It must not know who asks, or how often.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use tallyman_common::time::Hour;
 
 use super::adjust::LateMonths;
 use super::command::Draft;
 use super::document::Kind;
 use super::draft::{DraftError, Past, Purpose, document_id, draft_beside};
 use super::reads::document;
-use crate::bills::Books;
-use crate::rating::Month;
+use super::tables::{AccountsError, keys};
+use crate::bills::{BillError, Books};
+use crate::ports::Table;
+use crate::rating::calendar::CalendarError;
+use crate::rating::{BillingZone, Month};
 use crate::registry::Registry;
+
+/// Months that a run by itself looks back, for an aggregator that did not run for long.
+const BACK_MONTHS: usize = 12;
 
 /// An account that gets no draft, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +42,15 @@ pub struct HasOne {
     pub number: String,
 }
 
+/// Accounts whose month is to be billed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// The month, in each account's own zone.
+    pub month: Month,
+    /// Whose, by key.
+    pub accounts: Vec<String>,
+}
+
 /// Drafts of some accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drafts {
@@ -41,6 +58,8 @@ pub struct Drafts {
     pub drafts: Vec<Draft>,
     /// Have theirs.
     pub existing: Vec<HasOne>,
+    /// Used nothing and owe nothing: they get no document. What comes late for such a month is on a later invoice.
+    pub nothing: Vec<String>,
     /// Get none.
     pub not_billed: Vec<NotBilled>,
 }
@@ -53,6 +72,58 @@ pub fn accounts(registry: &Registry) -> BTreeSet<String> {
         .collect()
 }
 
+/// Months that became final since their account was registered, and that have no invoice: what a run bills by itself.
+/// Oldest first. Earlier months are billed when somebody asks for it.
+pub fn due(books: Books<'_>) -> Result<Vec<Due>, DraftError> {
+    let mut found: BTreeMap<Month, Vec<String>> = BTreeMap::new();
+    let Some(newest) = books.registry.seals.newest() else {
+        return Ok(Vec::new());
+    };
+    let mut zones: BTreeMap<&str, Vec<(Month, u64)>> = BTreeMap::new();
+    for account in books.registry.payers.accounts.values() {
+        let months = match zones.entry(&account.zone) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(final_months(books, &account.zone, newest)?),
+        };
+        let since = books.registry.payers.since.get(&account.account);
+        for (month, _) in months
+            .iter()
+            .filter(|(_, sealed)| since.is_some_and(|since| since < sealed))
+        {
+            let unique = keys::unique(&account.account, &month.to_string(), Kind::Invoice);
+            if books
+                .store
+                .get(Table::MoneyIndex, &unique)
+                .map_err(AccountsError::from)?
+                .is_none()
+            {
+                found.entry(*month).or_default().push(account.account.clone());
+            }
+        }
+    }
+    let due = found.into_iter().map(|(month, accounts)| Due { month, accounts });
+    Ok(due.collect())
+}
+
+/// The newest final months of a zone, each with the position of the seal that made it so.
+fn final_months(books: Books<'_>, zone: &str, newest: Hour) -> Result<Vec<(Month, u64)>, DraftError> {
+    let calendar = |e: CalendarError| DraftError::Bill(BillError::Rating(e.to_string()));
+    let zone = BillingZone::parse(zone).map_err(calendar)?;
+    let mut month = zone.month_of(newest.next()).map_err(calendar)?;
+    let mut months = Vec::new();
+    for _ in 0..BACK_MONTHS {
+        month = month.previous().map_err(calendar)?;
+        let hours = zone.month_hours(month).map_err(calendar)?;
+        let last = hours.end.0.checked_sub(1).map(Hour);
+        match last.and_then(|last| books.registry.seals.of(last)) {
+            Some(seal) if Some(seal.hour) == last => months.push((month, seal.position)),
+            // Nothing had come yet.
+            _ => break,
+        }
+    }
+    Ok(months)
+}
+
 /// Drafts the month of some accounts.
 ///
 /// # Errors
@@ -61,6 +132,7 @@ pub fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Dra
     let mut found = Drafts {
         drafts: Vec::new(),
         existing: Vec::new(),
+        nothing: Vec::new(),
         not_billed: Vec::new(),
     };
     let (past, late) = (Past::new(books.store), LateMonths::read(books)?);
@@ -73,6 +145,7 @@ pub fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Dra
             continue;
         }
         match draft_beside((books, &past, &late), account, month, Purpose::Issue) {
+            Ok(draft) if draft.document.is_empty() => found.nothing.push(account.clone()),
             Ok(draft) => found.drafts.push(draft),
             Err(error) => found.not_billed.push(NotBilled {
                 account: account.clone(),

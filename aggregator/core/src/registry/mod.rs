@@ -234,6 +234,8 @@ impl Registry {
                 self.payers.sellers.insert(seller.seller.clone(), *seller);
             }
             Command::SetAccount(account) => {
+                let since = self.payers.since.entry(account.account.clone());
+                since.or_insert(decision.position);
                 self.payers.accounts.insert(account.account.clone(), *account);
             }
             Command::SetTerms { account, text, from } => self.set_terms(account, &text, from),

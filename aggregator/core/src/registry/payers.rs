@@ -73,6 +73,8 @@ pub struct Payers {
     pub sellers: BTreeMap<String, Seller>,
     /// Accounts by key, as they are now.
     pub accounts: BTreeMap<String, Account>,
+    /// Account → position of the decision that first registered it.
+    pub since: BTreeMap<String, u64>,
     /// Account → terms by the hour from which they hold.
     terms: BTreeMap<String, BTreeMap<Hour, Terms>>,
 }

@@ -142,7 +142,8 @@ pub(crate) fn notes(document: &Document, clock: &Clock, words: &Words) -> Vec<St
         other => fill(words.rounding, &[other]),
     }];
     if !document.order.is_empty() {
-        notes.push(fill(words.order, &[&document.order.join(" → ")]));
+        let steps: Vec<&str> = document.order.iter().map(|key| step(key, words)).collect();
+        notes.push(fill(words.order, &[&clean(&steps.join(" → "))]));
     }
     for book in &document.price_books {
         let digest: String = book.digest.chars().take(DIGEST_CHARS).collect();
@@ -154,4 +155,21 @@ pub(crate) fn notes(document: &Document, clock: &Clock, words: &Words) -> Vec<St
     let position = grouped(&document.position.to_string());
     notes.push(fill(words.position, &[&position, &document.id]));
     notes.iter().map(|note| clean(note)).collect()
+}
+
+/// A step's words; one that this release does not know stands as it is.
+fn step<'a>(key: &'a str, words: &'a Words) -> &'a str {
+    match key {
+        "usage" => words.step_usage,
+        "minimum_maximum" => words.step_minimum_maximum,
+        "surcharges" => words.step_surcharges,
+        "discounts" => words.step_discounts,
+        "commitment" => words.step_commitment,
+        "subscription" => words.step_subscription,
+        "coupons" => words.step_coupons,
+        "adjustments" => words.step_adjustments,
+        "credits" => words.step_credits,
+        "tax" => words.step_tax,
+        other => other,
+    }
 }

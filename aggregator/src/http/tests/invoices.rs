@@ -107,6 +107,71 @@ fn a_tenant_sees_what_its_payer_owes_and_nothing_else() {
 }
 
 #[test]
+fn an_invoice_is_a_file_too_and_the_same_one_each_time() {
+    run(async {
+        let world = World::new().await;
+        issue(&world, &world.payer("acme"), "2026-11", 1).await;
+        issue(&world, &world.payer("east"), "2026-11", 2).await;
+        let path = format!("{INVOICES}/INV-000001/download");
+        let pdf = world.get(&path, &world.acme).await;
+        assert_eq!(pdf.status, 200);
+        assert_eq!(pdf.header("content-type"), "application/pdf");
+        assert_eq!(
+            pdf.header("content-disposition"),
+            "attachment; filename=\"INV-000001.pdf\""
+        );
+        assert!(pdf.bytes.starts_with(b"%PDF-"));
+        assert!(world.get(&path, &world.operator).await.bytes == pdf.bytes);
+        let page = world.get(&format!("{path}?format=html"), &world.acme).await;
+        assert!(page.text.contains("INV-000001") && page.text.contains("106.00"));
+        let data = world.get(&format!("{path}?format=json"), &world.acme).await;
+        assert_eq!(data.json["total"], "106.00");
+        let others = format!("{INVOICES}/INV-000002/download");
+        world.get(&others, &world.acme).await.problem(404, "not-found");
+        let wrong = world.get(&format!("{path}?format=doc"), &world.acme).await;
+        wrong.problem(400, "parameter");
+    });
+}
+
+#[test]
+fn a_run_is_begun_and_told_how_far_it_is() {
+    const BEGIN: &str = "/api/v1/admin/generate-invoices";
+    run(async {
+        let world = World::new().await;
+        let month = world.month_text();
+        let wrong = world.change("POST", BEGIN, &world.operator, &json!(null)).await;
+        wrong.problem(400, "parameter");
+        let path = format!("{BEGIN}?period={month}");
+        let tenants = world.change("POST", &path, &world.acme, &json!(null)).await;
+        tenants.problem(403, "operator-only");
+        let nobody = format!("{path}&account_id=nobody");
+        let nobody = world.change("POST", &nobody, &world.operator, &json!(null)).await;
+        nobody.problem(404, "not-found");
+        let begun = world.change("POST", &path, &world.operator, &json!(null)).await;
+        assert_eq!(begun.status, 202, "{}", begun.text);
+        assert_eq!(begun.json["accounts"].as_u64().map(|n| n > 0), Some(true));
+        let place = begun.header("location").to_owned();
+        let mut now = world.get(&place, &world.operator).await;
+        for _ in 0..10_000 {
+            if now.json["status"] != "running" {
+                break;
+            }
+            now = world.get(&place, &world.operator).await;
+        }
+        assert_eq!(now.json["status"], "ended", "{}", now.text);
+        assert_eq!(
+            (&now.json["done"], &now.json["issued"]),
+            (&now.json["accounts"], &json!(0))
+        );
+        check("GET /api/v1/admin/invoice-runs/{run}", &now);
+        let all = world.get("/api/v1/admin/invoice-runs", &world.operator).await;
+        assert_eq!(all.json.as_array().unwrap()[0], now.json);
+        let unknown = world.get("/api/v1/admin/invoice-runs/77", &world.operator).await;
+        unknown.problem(404, "not-found");
+    });
+}
+
+#[test]
 fn movements_count_once_and_the_page_shows_them() {
     run(async {
         let world = World::new().await;

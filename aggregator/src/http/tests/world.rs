@@ -78,7 +78,9 @@ pub struct World {
 pub struct Got {
     pub status: StatusCode,
     pub parts: axum::http::response::Parts,
+    /// Bytes that are no text show as such.
     pub text: String,
+    pub bytes: Vec<u8>,
     pub json: Value,
 }
 
@@ -308,11 +310,13 @@ pub fn from_address(request: &mut Request<Body>, address: &str) {
 async fn got(response: Response<Body>) -> Got {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
-    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let bytes = bytes.to_vec();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     Got {
         status: parts.status,
         json: serde_json::from_str(&text).unwrap_or(Value::Null),
         text,
+        bytes,
         parts,
     }
 }

@@ -7,7 +7,7 @@ use tallyman_common::ids::Digest;
 use tallyman_common::money::Money;
 
 use super::{Context, Made, Refusal, named, unfenced};
-use crate::accounts::adjust::accounted;
+use crate::accounts::adjust::{Accounted, accounted};
 use crate::accounts::command::{DOCUMENTS_MAX, DocumentFate, Draft, Fate};
 use crate::accounts::document::{Adjusted, DOCUMENT_FORMAT, Document, Kind};
 use crate::accounts::fold::documents_key;
@@ -179,7 +179,13 @@ pub(super) fn check_adjusted(read: &dyn Read, account: &str, adjusted: &[Adjuste
     for it in adjusted {
         Month::parse(&it.month).map_err(|e| Refusal::invalid(e.to_string()))?;
         let known = accounted(read, account, &it.month)?;
-        if known != Some(it.since) || it.upto <= it.since {
+        // A month in which there was nothing to bill has no invoice; its late usage begins somewhere.
+        let follows = match known {
+            Accounted::Upto(upto) => upto == it.since,
+            Accounted::Nothing => true,
+            Accounted::Void => false,
+        };
+        if !follows || it.upto <= it.since {
             return Err(Rejected::NotNow(format!(
                 "late usage of {} of account `{account}` was billed meanwhile: draft it again",
                 it.month

@@ -1,0 +1,449 @@
+//! The monthly run of a running aggregator: by itself when months have become final, and when somebody asks for it.
+//!
+//! The accounts go through in pieces: a piece is drafted over one snapshot, on a thread for blocking work, while the one
+//! before it is issued in one commit. Killed anywhere and begun again it goes on, for what is issued is found; nobody
+//! gets two invoices for a month, however many runs there are (I12).
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use tallyman_aggregator_core::accounts::MoneyCommand;
+use tallyman_aggregator_core::accounts::command::Fate;
+use tallyman_aggregator_core::accounts::draft::DraftError;
+use tallyman_aggregator_core::accounts::run::{self, Drafts, Due, HasOne, NotBilled};
+use tallyman_aggregator_core::rating::Month;
+use tallyman_common::time::{Hour, WallMs};
+use tokio::task::JoinHandle;
+
+use crate::handle::{CommandError, Handle, Unavailable};
+use crate::limits::{BILL_PERIOD, BILL_PIECE, BILL_RUNS_KEPT, BILL_THREADS};
+
+/// Who runs by itself, as it stands in the log.
+const ACTOR: &str = "clock";
+const SOURCE: &str = "aggregator";
+
+/// Why a run ended before its last account.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The books could not be read or written.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Nothing can be drafted.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// The issue was refused as a whole.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Progress {
+    /// Counts the runs of this process.
+    pub run: u64,
+    /// Which month.
+    pub month: Month,
+    /// Who asked.
+    pub actor: String,
+    /// When it began.
+    pub started: WallMs,
+    /// When it ended; nothing while it runs.
+    pub ended: Option<WallMs>,
+    /// Accounts that it is for.
+    pub accounts: usize,
+    /// Accounts that were looked at.
+    pub done: usize,
+    /// Invoices that it issued.
+    pub issued: usize,
+    /// Accounts that had theirs.
+    pub existing: usize,
+    /// Accounts without anything to bill.
+    pub nothing: usize,
+    /// Accounts that have no invoice, and why.
+    pub not_billed: Vec<NotBilled>,
+    /// Why it ended early.
+    pub fault: Option<String>,
+}
+
+/// The runs of this process, the newest last. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Runs {
+    known: Arc<Mutex<Vec<Progress>>>,
+    /// One run at a time: two would draft the same.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Runs {
+    /// Every run that is remembered, the newest last.
+    pub fn list(&self) -> Vec<Progress> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One of them.
+    pub fn get(&self, run: u64) -> Option<Progress> {
+        self.list().into_iter().find(|it| it.run == run)
+    }
+
+    fn begin(&self, month: Month, actor: &str, accounts: usize, started: WallMs) -> u64 {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = known.last().map_or(1, |newest| newest.run + 1);
+        if known.len() >= BILL_RUNS_KEPT {
+            known.remove(0);
+        }
+        known.push(Progress {
+            run,
+            month,
+            actor: actor.to_owned(),
+            started,
+            ended: None,
+            accounts,
+            done: 0,
+            issued: 0,
+            existing: 0,
+            nothing: 0,
+            not_billed: Vec::new(),
+            fault: None,
+        });
+        run
+    }
+
+    fn change(&self, run: u64, change: impl FnOnce(&mut Progress)) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = known.iter_mut().find(|it| it.run == run) {
+            change(progress);
+        }
+    }
+}
+
+type Drafted = Result<Result<Drafts, DraftError>, Unavailable>;
+
+/// Who asks for a run.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub source: String,
+}
+
+/// Begins a run and returns its number; it goes on by itself.
+pub fn begin(handle: &Handle, asked: Asked, month: Month, accounts: Vec<String>) -> u64 {
+    let run = handle
+        .runs()
+        .begin(month, &asked.actor, accounts.len(), handle.now());
+    let handle = handle.clone();
+    tokio::spawn(async move { carry_out(&handle, &asked, run, &Due { month, accounts }).await });
+    run
+}
+
+/// Bills what is due, again and again, until the writer is gone.
+pub async fn run(handle: Handle) {
+    let mut ticks = tokio::time::interval(BILL_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut watch = Watch::default();
+    loop {
+        ticks.tick().await;
+        match watch.bill(&handle).await {
+            Ok(_) => {}
+            Err(RunError::Unavailable(Unavailable::Stopping)) => return,
+            Err(error) => {
+                tracing::error!(%error, "no invoices are issued: what the message names is to be mended")
+            }
+        }
+    }
+}
+
+/// What the run by itself has seen.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Newest sealed hour when it looked last: months become final with a seal.
+    sealed: Option<Hour>,
+    /// Had nothing to bill; a final month stays so.
+    nothing: BTreeSet<(Month, String)>,
+}
+
+impl Watch {
+    /// Bills what became due since it looked last; returns how many invoices were issued.
+    pub async fn bill(&mut self, handle: &Handle) -> Result<usize, RunError> {
+        let registry = handle.registry();
+        let sealed = registry.seals.newest();
+        if sealed == self.sealed || registry.open_restore().is_some() {
+            return Ok(0);
+        }
+        let mut issued = 0;
+        for Due { month, mut accounts } in handle.read(run::due).await?? {
+            accounts.retain(|account| !self.nothing.contains(&(month, account.clone())));
+            if accounts.is_empty() {
+                continue;
+            }
+            let run = handle.runs().begin(month, ACTOR, accounts.len(), handle.now());
+            let asked = Asked {
+                actor: ACTOR.to_owned(),
+                source: SOURCE.to_owned(),
+            };
+            let nothing = carry_out(handle, &asked, run, &Due { month, accounts }).await;
+            self.nothing
+                .extend(nothing.into_iter().map(|account| (month, account)));
+            issued += handle.runs().get(run).map_or(0, |it| it.issued);
+        }
+        self.sealed = sealed;
+        Ok(issued)
+    }
+}
+
+/// Carries a run out and tells how it ended; returns the accounts without anything to bill.
+async fn carry_out(handle: &Handle, asked: &Asked, run: u64, due: &Due) -> Vec<String> {
+    let turn = handle.runs().turn.clone();
+    let turn = turn.lock().await;
+    let begun = Instant::now();
+    let (mut nothing, mut fault) = (Vec::new(), None);
+    if let Err(error) = in_pieces(handle, asked, run, due, &mut nothing).await {
+        tracing::error!(%error, month = %due.month, "the monthly run ended early; it can be asked for again");
+        fault = Some(error.to_string());
+    }
+    let ended = handle.now();
+    handle.runs().change(run, |it| {
+        it.ended = Some(ended);
+        it.fault = fault;
+    });
+    drop(turn);
+    if let Some(it) = handle.runs().get(run) {
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            month = %it.month, run, issued = it.issued, existing = it.existing, nothing = it.nothing,
+            not_billed = it.not_billed.len(), millis, "the monthly run ended"
+        );
+        if let Some(first) = it.not_billed.first() {
+            tracing::warn!(
+                month = %it.month, accounts = it.not_billed.len(), account = first.account, reason = first.reason,
+                "accounts have no invoice; `bill run --period` tells each with its reason"
+            );
+        }
+    }
+    nothing
+}
+
+async fn in_pieces(
+    handle: &Handle,
+    asked: &Asked,
+    run: u64,
+    due: &Due,
+    nothing: &mut Vec<String>,
+) -> Result<(), RunError> {
+    let month = due.month;
+    let pieces: Vec<Vec<String>> = due.accounts.chunks(BILL_PIECE).map(<[String]>::to_vec).collect();
+    let mut pieces = pieces.into_iter();
+    let mut drafting = VecDeque::new();
+    loop {
+        while drafting.len() < BILL_THREADS
+            && let Some(piece) = pieces.next()
+        {
+            drafting.push_back(draft(handle.clone(), month, piece));
+        }
+        // In order of the accounts, so that numbers do not depend on which thread was first.
+        let Some(drafted) = drafting.pop_front() else {
+            return Ok(());
+        };
+        let Drafts {
+            drafts,
+            existing,
+            nothing: none,
+            not_billed,
+        } = drafted.await.map_err(|_| Unavailable::Stopping)???;
+        let fates = issue(handle, asked, month, drafts).await?;
+        handle.runs().change(run, |it| {
+            it.done += existing.len() + none.len() + not_billed.len() + fates.len();
+            it.existing += existing.len();
+            it.nothing += none.len();
+            it.not_billed.extend(not_billed);
+            for fate in fates {
+                match fate {
+                    Ok(_) => it.issued += 1,
+                    Err(Some(refused)) => it.not_billed.push(refused),
+                    Err(None) => it.existing += 1,
+                }
+            }
+        });
+        nothing.extend(none);
+    }
+}
+
+/// Drafts over one snapshot, beside others.
+fn draft(handle: Handle, month: Month, piece: Vec<String>) -> JoinHandle<Drafted> {
+    tokio::spawn(async move { handle.read(move |books| run::drafts(books, month, &piece)).await })
+}
+
+/// Issued, refused with the reason, or there already.
+async fn issue(
+    handle: &Handle,
+    asked: &Asked,
+    month: Month,
+    documents: Vec<tallyman_aggregator_core::accounts::command::Draft>,
+) -> Result<Vec<Result<HasOne, Option<NotBilled>>>, RunError> {
+    if documents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let command = MoneyCommand::IssueInvoices {
+        month: month.to_string(),
+        documents,
+    };
+    let booked = handle
+        .money(asked.actor.clone(), asked.source.clone(), command)
+        .await;
+    let booked = booked.map_err(|error| match error {
+        CommandError::Rejected(rejected) => RunError::Refused(rejected.to_string()),
+        CommandError::Unavailable(gone) => RunError::Unavailable(gone),
+    })?;
+    let fates = booked.documents.into_iter().map(|it| match it.fate {
+        Fate::Issued { number } => Ok(HasOne {
+            account: it.account,
+            number,
+        }),
+        Fate::Existed { .. } => Err(None),
+        Fate::Refused { reason } => Err(Some(NotBilled {
+            account: it.account,
+            reason,
+        })),
+    });
+    Ok(fates.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use tallyman_aggregator_core::accounts::reads::{Filter, documents};
+    use tallyman_aggregator_core::limits::SEAL_GRACE_MS;
+    use tallyman_aggregator_core::rating::{BillingZone, Day};
+    use tallyman_aggregator_core::registry::{Account, Command, Seller, TenantTerms};
+    use tallyman_common::time::MINUTE_MS;
+
+    use super::*;
+    use crate::closer::close;
+    use crate::io::clock;
+    use crate::testing::{Node, Running, answer, check, upto};
+
+    const PRICES: &str = "format = 1\nname = \"Plain\"\ncurrency = \"USD\"\n[[item]]\nkey = \"cpu\"\ntitle = \"CPU\"\n\
+        meters = [\"cpu.time\"]\nunit = \"CPU-second\"\nmodel = \"per_unit\"\nprice = \"1000000\"\n";
+
+    /// Two accounts of which one has usage, and what they are billed with.
+    async fn commerce(on: &Running) {
+        let seller = Seller {
+            seller: "cloud".into(),
+            name: "Cloud".into(),
+            address: vec!["1 Main Street".into()],
+            tax_id: None,
+            contact: vec![],
+            bank: vec![],
+            prefix: "INV".into(),
+        };
+        on.command(Command::SetSeller(Box::new(seller))).await.unwrap();
+        for key in ["acme", "idle"] {
+            let account = Account {
+                account: key.into(),
+                organisation: None,
+                name: key.into(),
+                seller: "cloud".into(),
+                currency: "USD".into(),
+                zone: "UTC".into(),
+                language: "en".into(),
+                address: vec![],
+                tax_id: None,
+                contact: vec![],
+                due_days: 30,
+            };
+            on.command(Command::SetAccount(Box::new(account))).await.unwrap();
+        }
+        let text = PRICES.to_owned();
+        let from = Hour(0);
+        on.command(Command::AddPriceBook { text, from }).await.unwrap();
+        let terms = TenantTerms {
+            tenant: "acme".into(),
+            name: "Acme".into(),
+            claims: vec!["acme".into()],
+            account: "acme".into(),
+            zone: "UTC".into(),
+            currency: "USD".into(),
+            language: "en".into(),
+            from,
+        };
+        on.command(Command::SetTenant(terms)).await.unwrap();
+    }
+
+    /// The newest month of which the grace is over, and its last hour.
+    fn final_month() -> (Month, Hour) {
+        let zone = BillingZone::utc();
+        let settled = WallMs(clock::now().0 - SEAL_GRACE_MS - 2 * 60 * MINUTE_MS);
+        let month = zone.month_of(settled.hour()).unwrap().previous().unwrap();
+        (month, Hour(zone.month_hours(month).unwrap().end.0 - 1))
+    }
+
+    async fn invoices(on: &Running) -> Vec<String> {
+        let found = on.handle.read(|books| {
+            let today = Day::parse("2026-01-01").unwrap();
+            documents(books.store, &Filter::default(), today, (None, 10)).unwrap()
+        });
+        let rows = found.await.unwrap().rows;
+        rows.into_iter()
+            .map(|row| format!("{} {}", row.account, row.number))
+            .collect()
+    }
+
+    #[test]
+    fn a_month_is_billed_by_itself_once_it_is_final_and_never_twice() {
+        check(async {
+            let folder = tempfile::tempdir().unwrap();
+            let on = Running::start(folder.path());
+            commerce(&on).await;
+            let mut node = Node::new(1);
+            node.enrol(&on, "t1").await;
+            let connection = node.open(&on).await;
+            node.welcome(&connection).await.unwrap();
+            let (month, last) = final_month();
+            for (seq, end) in [(1, WallMs(last.start().0 + 2 * MINUTE_MS)), (2, clock::now())] {
+                let taken = answer(&connection, node.batch_until(seq, end)).await;
+                assert_eq!(upto(&taken), Some(seq));
+            }
+            on.handle.checkpoint(folder.path().join("copy")).await.unwrap();
+            let mut watch = Watch::default();
+            assert_eq!(watch.bill(&on.handle).await.unwrap(), 0, "nothing is sealed");
+            assert!(close(&on.handle, SEAL_GRACE_MS).await.unwrap() > 0);
+            assert_eq!(watch.bill(&on.handle).await.unwrap(), 1);
+            let runs = on.handle.runs().list();
+            let [run] = runs.as_slice() else {
+                panic!("{runs:?}");
+            };
+            assert_eq!(
+                (
+                    run.month,
+                    run.accounts,
+                    run.done,
+                    run.issued,
+                    run.nothing,
+                    run.not_billed.len()
+                ),
+                (month, 2, 2, 1, 1, 0)
+            );
+            assert!(run.ended.is_some() && run.fault.is_none());
+            assert_eq!(invoices(&on).await, ["acme INV-000001"]);
+            // Asked for again, by anybody, in another process: there is one.
+            assert_eq!(Watch::default().bill(&on.handle).await.unwrap(), 0);
+            let asked = Asked {
+                actor: "test".into(),
+                source: "test".into(),
+            };
+            let all = vec!["acme".to_owned(), "idle".to_owned(), "nobody".to_owned()];
+            let due = Due { month, accounts: all };
+            let run = on.handle.runs().begin(month, "test", 3, clock::now());
+            carry_out(&on.handle, &asked, run, &due).await;
+            let run = on.handle.runs().get(run).unwrap();
+            assert_eq!((run.existing, run.nothing, run.issued), (1, 1, 0));
+            assert_eq!(run.not_billed[0].account, "nobody");
+            on.stop().await;
+            let on = Running::start(folder.path());
+            assert_eq!(Watch::default().bill(&on.handle).await.unwrap(), 0);
+            assert_eq!(invoices(&on).await, ["acme INV-000001"]);
+            on.stop().await;
+        });
+    }
+}
