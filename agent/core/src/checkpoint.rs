@@ -205,6 +205,8 @@ fn choose(mut found: Found, slot_is_damaged: bool, opened: &OpenedSpool) -> (Opt
     let matches = |c: &Checkpoint| c.named.digest == digest;
     let is_ahead = |c: &Checkpoint| match opened.last {
         None => true,
+        // Made when there was no frame at all, so before the first of those that are there.
+        Some(_) if c.named.digest == Digest::default() => false,
         Some(last) if last.spool == c.named.spool => c.named.seq >= last.seq,
         // A spool of which no frame is left is newer than one of which some are, also when damaged bytes of it are.
         Some(last) => opened.spool.is_newer(c.named.spool, last.spool),
