@@ -106,6 +106,17 @@ pub enum InvoiceOrder {
         #[arg(long)]
         trace: Option<String>,
     },
+    /// Issue a note over usage that came late for an invoice's month, instead of waiting for the next invoice.
+    Adjust {
+        /// Number of the invoice.
+        number: String,
+        /// Why; it is printed.
+        #[arg(long)]
+        reason: String,
+        /// Show the note, but do not issue it.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Issue a credit or debit note.
     Note {
         /// Number of what it corrects.
@@ -231,6 +242,25 @@ impl InvoiceOrder {
             Self::Print { name, to } => {
                 let found = desk.question(Question::Document { name })?;
                 return paper::write(&found, &to, as_json);
+            }
+            Self::Adjust {
+                number,
+                reason,
+                dry_run,
+            } => {
+                let question = Question::Adjustment {
+                    number: number.clone(),
+                    reason,
+                };
+                let found = desk.question(question)?;
+                let Some(command) = serde_json::from_value::<Option<MoneyCommand>>(found.clone())? else {
+                    let text = format!("nothing came late for {number} that costs anything\n");
+                    return print(as_json, &found, &text);
+                };
+                if dry_run {
+                    return print(as_json, &found, &format!("{found:#}\n"));
+                }
+                command
             }
             other => other.command()?,
         };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
 use tallyman_aggregator_core::accounts::reads::{self, Filter};
-use tallyman_aggregator_core::accounts::{Standing, Status, rebuild, run};
+use tallyman_aggregator_core::accounts::{Standing, Status, adjust, rebuild, run};
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::Read;
@@ -36,6 +36,13 @@ pub enum Question {
     Document {
         /// Number or identity.
         name: String,
+    },
+    /// The note over what came late for an invoice's month, if anything did.
+    Adjustment {
+        /// Number of the invoice.
+        number: String,
+        /// What is printed as the reason.
+        reason: String,
     },
     /// Credits of an account.
     Credits {
@@ -105,6 +112,7 @@ impl Question {
                 let standing = Standing::of(&record, today)?;
                 json!({"document": document, "standing": standing, "disputes": record.disputes})
             }
+            Self::Adjustment { number, reason } => to_value(adjust::note(books, &number, &reason)?)?,
             Self::Credits { account } => {
                 let found = reads::all_grants_of(read, &account)?;
                 Value::Array(found.iter().map(credit).collect::<Result<_, _>>()?)

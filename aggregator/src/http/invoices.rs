@@ -6,6 +6,8 @@ use axum::extract::State;
 use axum::http::header::LINK;
 use axum::http::{HeaderMap, HeaderValue};
 use serde::Serialize;
+use tallyman_aggregator_core::accounts::adjust;
+use tallyman_aggregator_core::accounts::draft::DraftError;
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
 use tallyman_aggregator_core::accounts::ledger::{Posting, TrialBalance};
 use tallyman_aggregator_core::accounts::reads::{self, Ages, Filter, Page, Row, Statement};
@@ -164,6 +166,36 @@ fn shown(found: Option<(Document, Receivable)>, name: &str, as_of: AsOf, today: 
         standing: Standing::of(&record, today).map_err(failed)?,
         disputes: record.disputes,
     })
+}
+
+/// A note that can be issued.
+#[derive(Debug, Serialize)]
+pub struct Adjustment {
+    as_of: AsOf,
+    /// What to send to `admin/ledger/commands`; nothing when nothing came late that costs anything.
+    command: Option<MoneyCommand>,
+}
+
+/// `GET /api/v1/billing/invoices/{id}/adjustment`
+pub async fn adjustment(
+    State(api): State<Api>,
+    scope: OperatorScope,
+    Segment(name): Segment,
+    params: Params,
+) -> Result<Json<Adjustment>, Problem> {
+    let params = params.only(&["reason"])?;
+    let reason = params.get("reason").map_or("late usage", |it| it).to_owned();
+    let ask = move |all: AllBooks<'_>| {
+        let command = adjust::note(all.books, &name, &reason).map_err(|error| match error {
+            DraftError::NoInvoice(_) => missing(&name),
+            other => Problem::internal(&other),
+        })?;
+        Ok(Adjustment {
+            as_of: as_of(all.books),
+            command,
+        })
+    };
+    api.read_all(scope, ask).await.map(Json)
 }
 
 /// `GET /api/v1/admin/ledger/trial-balance`

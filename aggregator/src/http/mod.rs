@@ -81,6 +81,10 @@ pub fn router(handle: Handle) -> Router {
         .route("/api/v1/bills/monthly/{month}", get(bills::monthly))
         .route("/api/v1/billing/invoices", get(invoices::list))
         .route("/api/v1/billing/invoices/{id}", get(invoices::one))
+        .route(
+            "/api/v1/billing/invoices/{id}/adjustment",
+            get(invoices::adjustment),
+        )
         .route("/api/v1/billing/invoices/{id}/download", get(download::download))
         .route("/api/v1/admin/ledger/trial-balance", get(invoices::balances))
         .route("/api/v1/admin/ledger/journal", get(invoices::postings))

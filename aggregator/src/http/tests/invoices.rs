@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::accounts::command::Draft;
+use tallyman_aggregator_core::registry::Command;
 
 use super::page::check;
 use super::world::{World, run};
@@ -48,6 +49,23 @@ async fn issue(world: &World, account: &str, month: &str, id: u8) {
     };
     let booked = world.handle.money("test".into(), "test".into(), command).await;
     assert!(booked.unwrap().position.is_some());
+}
+
+/// Registers the account that pays for a tenant.
+async fn register(world: &World, tenant: &str) {
+    let seller = json!({
+        "seller": "cloud", "name": "Cloud", "address": [], "tax_id": null, "contact": [], "bank": [], "prefix": "INV"
+    });
+    let seller = serde_json::from_value(seller).unwrap();
+    world.decide(Command::SetSeller(Box::new(seller))).await;
+    let registry = world.handle.registry();
+    let known = registry.tenants.latest(tenant).unwrap();
+    let account = json!({
+        "account": known.account, "organisation": null, "name": "Acme", "seller": "cloud", "currency": known.currency,
+        "zone": known.zone, "language": "en", "address": [], "tax_id": null, "contact": [], "due_days": 30
+    });
+    let account = serde_json::from_value(account).unwrap();
+    world.decide(Command::SetAccount(Box::new(account))).await;
 }
 
 fn numbers(rows: &Value) -> Vec<&str> {
@@ -176,6 +194,7 @@ fn movements_count_once_and_the_page_shows_them() {
     run(async {
         let world = World::new().await;
         let account = world.payer("acme");
+        register(&world, "acme").await;
         issue(&world, &account, "2026-11", 1).await;
         let pay = json!({
             "what": "pay", "trace": "bank-77", "reference": "slip 77", "account": account, "source": "bank",
@@ -203,6 +222,7 @@ fn movements_count_once_and_the_page_shows_them() {
         let table = [
             ("GET /api/v1/billing/invoices",                      INVOICES.to_owned()),
             ("GET /api/v1/billing/invoices/{id}",                 format!("{INVOICES}/INV-000001")),
+            ("GET /api/v1/billing/invoices/{id}/adjustment",      format!("{INVOICES}/INV-000001/adjustment")),
             ("GET /api/v1/admin/ledger/trial-balance",            "/api/v1/admin/ledger/trial-balance".to_owned()),
             ("GET /api/v1/admin/ledger/journal",                  "/api/v1/admin/ledger/journal".to_owned()),
             ("GET /api/v1/admin/ledger/statements/{account}",     format!("/api/v1/admin/ledger/statements/{account}")),
