@@ -239,7 +239,7 @@ impl<'a> TenantBooks<'a> {
     /// Invoices and notes of the account that pays for the tenant, whatever the filter says of accounts.
     pub fn invoices(&self, filter: Filter, place: (Option<&[u8]>, usize)) -> Result<Page, Problem> {
         let filter = Filter {
-            account: Some(self.terms()?.account.clone()),
+            account: Some(self.own_account()?.to_owned()),
             ..filter
         };
         reads::documents(self.books.store, &filter, self.today()?, place).map_err(failed)
@@ -247,9 +247,28 @@ impl<'a> TenantBooks<'a> {
 
     /// One of them by identity or number; one of another account is not there.
     pub fn invoice(&self, name: &str) -> Result<Option<(Document, Receivable)>, Problem> {
-        let account = &self.terms()?.account;
+        let account = self.own_account()?;
         let found = reads::document(self.books.store, name).map_err(failed)?;
         Ok(found.filter(|(_, record)| record.document.account == *account))
+    }
+
+    /// The account that pays for the tenant and for no other: an invoice of several tenants would tell each what the
+    /// others use.
+    fn own_account(&self) -> Result<&str, Problem> {
+        let terms = self.terms()?;
+        let tenants = &self.books.registry.tenants;
+        let is_shared = tenants
+            .iter()
+            .any(|it| it.account == terms.account && it.tenant != terms.tenant);
+        if is_shared {
+            let text = format!(
+                "account `{}` pays for other tenants too, so operators alone see its invoices; the tenant's own bills are at \
+                 /api/v1/bills/monthly",
+                terms.account
+            );
+            return Err(Problem::new(Kind::OperatorOnly, text));
+        }
+        Ok(&terms.account)
     }
 
     /// The period's usage and bill with what nodes say of the minute that runs.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::accounts::command::Draft;
-use tallyman_aggregator_core::registry::Command;
+use tallyman_aggregator_core::registry::{Command, TenantTerms};
 
 use super::page::check;
 use super::world::{World, run};
@@ -186,6 +186,25 @@ fn a_run_is_begun_and_told_how_far_it_is() {
         assert_eq!(all.json.as_array().unwrap()[0], now.json);
         let unknown = world.get("/api/v1/admin/invoice-runs/77", &world.operator).await;
         unknown.problem(404, "not-found");
+    });
+}
+
+#[test]
+fn a_tenant_does_not_see_what_others_of_its_payer_use() {
+    run(async {
+        let world = World::new().await;
+        issue(&world, &world.payer("acme"), "2026-11", 1).await;
+        let second = TenantTerms {
+            tenant: "acme-two".into(),
+            claims: vec!["acme-two".into()],
+            ..world.handle.registry().tenants.latest("acme").unwrap().clone()
+        };
+        world.decide(Command::SetTenant(second)).await;
+        let one = format!("{INVOICES}/INV-000001");
+        for path in [INVOICES, &one, &format!("{one}/download")] {
+            world.get(path, &world.acme).await.problem(403, "operator-only");
+            assert_eq!(world.get(path, &world.operator).await.status, 200);
+        }
     });
 }
 
