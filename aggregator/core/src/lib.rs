@@ -12,6 +12,8 @@ pub mod aggregator;
 pub mod api;
 /// Previews of bills with their completeness.
 pub mod bills;
+/// Comma-separated values.
+pub mod csv;
 /// Looking batches up by their place.
 pub mod headers;
 /// Is a batch genuine, new, a duplicate, or one for a person to look at?

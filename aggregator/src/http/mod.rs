@@ -95,6 +95,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/api/v1/admin/ledger/receivables", get(invoices::due))
         .route("/api/v1/admin/ledger/commands", post(invoices::book))
         .route("/api/v1/admin/generate-invoices", post(runs::begin))
+        .route("/api/v1/admin/usage-report", get(download::usage_report))
         .route("/api/v1/admin/invoice-runs", get(runs::list))
         .route("/api/v1/admin/invoice-runs/{run}", get(runs::one))
         .route("/api/v1/nodes", get(lists::nodes))

@@ -50,10 +50,11 @@ const AGGREGATOR: Stages = &[
         "api",
         &[
             "accounts", "bills", "seal", "headers", "restart", "rating", "rollup", "registry", "ingest",
-            "log", "ports", "limits",
+            "log", "ports", "limits", "csv",
         ],
     ),
     // Beside the path.
+    ("csv", &[]),
     ("limits", &[]),
     ("ports", &[]),
     ("registry", &["rating", "limits"]),

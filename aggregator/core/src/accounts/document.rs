@@ -75,6 +75,18 @@ pub enum SectionKind {
     Adjustment,
 }
 
+impl SectionKind {
+    /// The name in answers and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Subscription => "subscription",
+            Self::Commitment => "commitment",
+            Self::Adjustment => "adjustment",
+        }
+    }
+}
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {

@@ -6,6 +6,8 @@ pub mod clones;
 pub mod closing;
 /// Nodes, claims without a tenant, held batches.
 pub mod operator;
+/// Reports for spreadsheets.
+pub mod report;
 /// Instants and periods as text.
 pub mod text;
 /// Usage of a tenant: now, by time, by period.

@@ -144,6 +144,18 @@ fn an_invoice_is_a_file_too_and_the_same_one_each_time() {
         assert!(page.text.contains("INV-000001") && page.text.contains("106.00"));
         let data = world.get(&format!("{path}?format=json"), &world.acme).await;
         assert_eq!(data.json["total"], "106.00");
+        let rows = world.get(&format!("{path}?format=csv"), &world.acme).await;
+        assert_eq!(rows.header("content-type"), "text/csv; charset=utf-8");
+        let rows: Vec<&str> = rows.text.lines().collect();
+        assert!(rows[0].starts_with("number,account,month,kind,tenant,"));
+        assert_eq!(
+            rows[1],
+            "INV-000001,acme-account,2026-11,usage,acme-account,,1,cpu,CPU time,CPU-second,1000,0.1,100,100.00,USD,standard"
+        );
+        assert_eq!(
+            rows[3],
+            "INV-000001,acme-account,2026-11,total,,,,,,,,,,106.00,USD,"
+        );
         let others = format!("{INVOICES}/INV-000002/download");
         world.get(&others, &world.acme).await.problem(404, "not-found");
         let wrong = world.get(&format!("{path}?format=doc"), &world.acme).await;
@@ -205,6 +217,43 @@ fn a_tenant_does_not_see_what_others_of_its_payer_use() {
             world.get(path, &world.acme).await.problem(403, "operator-only");
             assert_eq!(world.get(path, &world.operator).await.status, 200);
         }
+    });
+}
+
+#[test]
+fn a_month_of_all_tenants_is_a_table() {
+    run(async {
+        let world = World::new().await;
+        let path = format!("/api/v1/admin/usage-report?month={}", world.month_text());
+        world.get(&path, &world.acme).await.problem(403, "operator-only");
+        let got = world.get(&path, &world.operator).await;
+        assert_eq!(got.header("content-type"), "text/csv; charset=utf-8");
+        let rows: Vec<&str> = got.text.lines().collect();
+        assert!(
+            rows[0].starts_with("month,tenant,tenant_name,account,zone,item,"),
+            "{}",
+            got.text
+        );
+        let bill = format!("/api/v1/bills/monthly/{}", world.month_text());
+        let bill = world.get(&bill, &world.acme).await.json;
+        let line = &bill["lines"][0];
+        let text = |name: &str| line[name].as_str().unwrap().to_owned();
+        let wanted = format!(
+            ",{},{},{},{},{},{},",
+            text("item"),
+            text("title"),
+            text("unit"),
+            text("quantity"),
+            text("amount_exact"),
+            text("amount")
+        );
+        assert!(
+            rows.iter().any(|row| row.contains(&wanted)),
+            "{wanted}\n{}",
+            got.text
+        );
+        let wrong = world.get("/api/v1/admin/usage-report", &world.operator).await;
+        wrong.problem(400, "parameter");
     });
 }
 
