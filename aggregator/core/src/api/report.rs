@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::accounts::Document;
+use crate::accounts::document::{Line, Section};
 use crate::bills::{Bill, BillError, Books, Viewer, draft};
 use crate::csv;
 use crate::rating::{BillingZone, Month};
@@ -142,76 +143,61 @@ const LINE_COLUMNS: [&str; 16] = [
 
 /// A document as comma-separated values: its lines, then what is taken off, taxes and the total as lines without an item.
 pub fn document_csv(document: &Document) -> String {
-    let own = |text: &Option<String>| text.clone().map_or_else(String::new, |it| it);
-    let row = |[
-        kind,
-        tenant,
-        corrected,
-        line,
-        item,
-        title,
-        unit,
-        quantity,
-        price,
-        exact,
-        amount,
-        class,
-    ]: [String; 12]| {
-        let cells = [
-            own(&document.number),
-            document.account.key.clone(),
-            document.period.month.clone(),
-            kind,
-            tenant,
-            corrected,
-            line,
-            item,
-            title,
-            unit,
-            quantity,
-            price,
-            exact,
-            amount,
-            document.currency.clone(),
-            class,
-        ];
-        csv::line(cells.into_iter())
-    };
     let mut text = csv::line(LINE_COLUMNS.iter().map(|it| (*it).to_owned()));
     for section in &document.sections {
         for line in &section.lines {
-            text.push_str(&row([
-                section.kind.name().to_owned(),
-                own(&section.tenant),
-                own(&section.month),
-                line.number.to_string(),
-                line.item.clone(),
-                line.title.clone(),
-                own(&line.unit),
-                own(&line.quantity),
-                own(&line.unit_price),
-                line.amount_exact.clone(),
-                line.amount.clone(),
-                line.tax_class.clone(),
-            ]));
+            text.push_str(&line_csv(document, section, line));
         }
     }
-    let other = |kind: &str, title: &str, amount: &str| {
-        let mut cells: [String; 12] = Default::default();
-        (cells[0], cells[5], cells[10]) = (kind.to_owned(), title.to_owned(), amount.to_owned());
-        row(cells)
-    };
+    let rest = |kind: &str, title: &str, amount: &str| rest_csv(document, [kind, title, amount]);
     for it in &document.discounts {
-        text.push_str(&other("discount", &it.title, &it.amount));
+        text.push_str(&rest("discount", &it.title, &it.amount));
     }
     for it in &document.credits {
-        text.push_str(&other("credit", &it.title, &it.amount));
+        text.push_str(&rest("credit", &it.title, &it.amount));
     }
     for it in &document.taxes {
         let kind = if it.included { "tax_included" } else { "tax" };
-        text.push_str(&other(kind, &it.title, &it.amount));
+        text.push_str(&rest(kind, &it.title, &it.amount));
     }
-    text + &other("total", "", &document.total)
+    text + &rest("total", "", &document.total)
+}
+
+/// Number, account and month, which begin each row.
+fn heading(document: &Document) -> [String; 3] {
+    [
+        document.number.clone().unwrap_or_else(String::new),
+        document.account.key.clone(),
+        document.period.month.clone(),
+    ]
+}
+
+fn line_csv(document: &Document, section: &Section, line: &Line) -> String {
+    let own = |text: &Option<String>| text.clone().unwrap_or_else(String::new);
+    let cells = [
+        section.kind.name().to_owned(),
+        own(&section.tenant),
+        own(&section.month),
+        line.number.to_string(),
+        line.item.clone(),
+        line.title.clone(),
+        own(&line.unit),
+        own(&line.quantity),
+        own(&line.unit_price),
+        line.amount_exact.clone(),
+        line.amount.clone(),
+        document.currency.clone(),
+        line.tax_class.clone(),
+    ];
+    csv::line(heading(document).into_iter().chain(cells))
+}
+
+fn rest_csv(document: &Document, [kind, title, amount]: [&str; 3]) -> String {
+    let mut cells: [String; 13] = Default::default();
+    for (place, text) in [(0, kind), (5, title), (10, amount), (11, &document.currency)] {
+        text.clone_into(&mut cells[place]);
+    }
+    csv::line(heading(document).into_iter().chain(cells))
 }
 
 /// The report with a first line of names.
