@@ -166,14 +166,14 @@ pub fn document_csv(document: &Document) -> String {
 /// Number, account and month, which begin each row.
 fn heading(document: &Document) -> [String; 3] {
     [
-        document.number.clone().unwrap_or_else(String::new),
+        document.number.as_deref().map_or("", |it| it).to_owned(),
         document.account.key.clone(),
         document.period.month.clone(),
     ]
 }
 
 fn line_csv(document: &Document, section: &Section, line: &Line) -> String {
-    let own = |text: &Option<String>| text.clone().unwrap_or_else(String::new);
+    let own = |text: &Option<String>| text.as_deref().map_or("", |it| it).to_owned();
     let cells = [
         section.kind.name().to_owned(),
         own(&section.tenant),
