@@ -9,6 +9,10 @@ pub mod account;
 pub mod completeness;
 /// What came behind the seal of its hour.
 pub mod late;
+/// Hours of an account's month, line by line.
+pub mod hourly;
+/// Where an hour comes from: owners, nodes, batches.
+pub mod sources;
 /// How far a bill is settled, and what changed since it was final.
 pub mod standing;
 /// A bill as plain text.
