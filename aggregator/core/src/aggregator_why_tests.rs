@@ -3,8 +3,11 @@
 use super::*;
 use crate::accounts::explain::{Ask, ExplainError, Of, explain};
 use crate::accounts::what_if::{self, Prices, WhatIfError, what_if};
+use crate::ingest::Reason;
 use crate::rating::{ItemKey, PriceBook};
+use crate::sheet::{Row, Sheet, SheetError, csv, sheet};
 use std::sync::Arc;
+use tallyman_common::money::Currency;
 
 fn invoiced() -> World {
     let mut world = final_month();
@@ -248,4 +251,130 @@ fn a_book_that_does_not_fit_is_refused_or_told() {
         "{:?}",
         told.not_rated
     );
+}
+
+fn closing(world: &World) -> Sheet {
+    sheet(world.books(), month(), None).unwrap()
+}
+
+/// Metered, billed, free, late, unconfirmed, quarantined, discarded CPU time in seconds.
+fn cpu_seconds(row: &Row) -> [i128; 7] {
+    let parts = &row.usage;
+    let texts = [
+        &parts.metered,
+        &parts.billed,
+        &parts.free,
+        &parts.late,
+        &parts.unconfirmed,
+        &parts.quarantined,
+        &parts.discarded,
+    ];
+    texts.map(|it| it.parse::<i128>().unwrap() / SECOND.cast_signed())
+}
+
+#[test]
+fn a_closed_month_balances_and_says_what_it_comes_to() {
+    let mut world = invoiced();
+    let closed = closing(&world);
+    assert!(closed.balances && closed.is_final, "{closed:?}");
+    assert!(closed.verdict.starts_with("balances: "), "{}", closed.verdict);
+    assert_eq!(cpu_seconds(&closed.rows[0]), [60, 60, 0, 0, 0, 0, 0]);
+    // At list price all is at 1; the second tier's prices made it 50.
+    assert_eq!((&*closed.at_list.billed, &*closed.at_list.metered), ("60", "60"));
+    assert_eq!(closed.amount_exact.to_string(), "50");
+    let account = &closed.accounts[0];
+    let money = [account.subtotal, account.discounts, account.taxes, account.total].map(|it| it.number());
+    assert_eq!(money, ["50.00", "-5.00", "2.70", "47.70"]);
+    assert_eq!(
+        (account.status, account.number.as_deref()),
+        ("invoiced", Some("INV-000001"))
+    );
+
+    // What was inferred of the hole is taken back, and 15 of the 20 seconds are measured: less by 5 waits.
+    world.take_batch(sent(2, (30 * SECOND, 45 * SECOND)));
+    world.flush();
+    let late = closing(&world);
+    let of = |sheet: &Sheet| cpu_seconds(&sheet.rows[0]);
+    assert!(late.balances, "{late:?}");
+    assert_eq!(late.accounts, closed.accounts, "I9");
+    assert_eq!(of(&late), [55, 60, 0, -5, 0, 0, 0]);
+}
+
+#[test]
+fn an_open_month_shows_what_has_accrued_and_what_is_held() {
+    let (mut world, _) = billed();
+    let possible = u128::from(MINUTE_MS + crate::limits::CPU_SLACK_MS) * 2_000_000;
+    let lie = world.take_batch(sent(5, (60 * SECOND, 60 * SECOND + possible + SECOND)));
+    assert_eq!(reason_of(&lie), Some(Reason::Implausible));
+    let held = world.aggregator.position();
+    world.flush();
+    let open = closing(&world);
+    assert!(open.balances && !open.is_final, "{open:?}");
+    let much = ((possible + SECOND) / SECOND).cast_signed();
+    assert_eq!(cpu_seconds(&open.rows[0]), [40 + much, 40, 0, 0, 0, much, 0]);
+    let accrued = &open.accounts[0];
+    assert_eq!(
+        (accrued.status, accrued.total.number()),
+        ("accrued", "38.16".to_owned())
+    );
+    assert_eq!(open.sums[2].total, accrued.total);
+
+    let reason = "a lie".to_owned();
+    applied(
+        &mut world,
+        Command::DiscardBatch {
+            position: held,
+            reason,
+        },
+    );
+    world.flush();
+    let refused = closing(&world);
+    assert_eq!(cpu_seconds(&refused.rows[0]), [40 + much, 40, 0, 0, 0, 0, much]);
+    let text = csv(&refused);
+    assert_eq!(text.lines().count(), 1 + 1 + 1 + 1 + 1 + 3, "{text}");
+    let columns = text.lines().map(|it| it.split(',').count());
+    assert!(columns.into_iter().all(|it| it == 24), "{text}");
+}
+
+#[test]
+fn what_is_free_rounded_or_nobodys_has_its_place() {
+    let hours = "format = 1\nname = \"Hours\"\ncurrency = \"USD\"\n\
+        [[item]]\nkey = \"cpu\"\ntitle = \"CPU\"\nmeters = [\"cpu.time\"]\nunit = \"CPU-hour\"\n\
+        model = \"package\"\nprice = \"2\"\nsize = \"1\"\npackage_over = \"month\"\nallowance = \"0.01\"\n\
+        allowance_over = \"month\"\n";
+    let (mut world, terms, month_hours) = with_a_bill_of(hours);
+    // 40 seconds and one nanosecond: 0.011111111 hours, rounded once.
+    world.take_batch(sent(4, (60 * SECOND, 60 * SECOND + 1)));
+    world.flush();
+    let open = closing(&world);
+    let row = &open.rows[0];
+    assert!(open.balances, "{open:?}");
+    let parts = &row.usage;
+    assert_eq!((&*parts.metered, &*parts.free), ("40000000001", "36000000000"));
+    // 0.001111111 hours are 3.9999996 seconds; the rest was less than a thousand-millionth of an hour.
+    assert_eq!((&*parts.billed, &*parts.rounding), ("3999999600", "401"));
+    assert_eq!(
+        (&*row.at_list.free, &*row.at_list.billed),
+        ("2", "2"),
+        "whole packages"
+    );
+    assert_eq!(row.amount_exact.to_string(), "2");
+    assert!(open.not_billed[0].reason.contains("account set"), "{open:?}");
+
+    // The claim is given up from the month's second half on: what comes then is nobody's.
+    let nobody = crate::registry::TenantTerms {
+        claims: vec!["other".into()],
+        from: START,
+        ..terms
+    };
+    applied(&mut world, Command::SetTenant(nobody));
+    let sheet = closing(&world);
+    assert!(sheet.balances, "{sheet:?}");
+    assert_eq!(sheet.rows[0].usage.unconfirmed, "40000000001");
+    assert!(month_hours.contains(&START));
+    let euro = Currency::parse("EUR").unwrap();
+    let none = crate::sheet::sheet(world.books(), month(), Some(euro)).unwrap_err();
+    assert!(none.to_string().contains("EUR"), "{none}");
+    let ahead = crate::sheet::sheet(world.books(), Month::parse("2030-01").unwrap(), None);
+    assert!(matches!(ahead, Err(SheetError::NotBegun(_))));
 }
