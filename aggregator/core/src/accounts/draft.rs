@@ -105,7 +105,7 @@ pub fn draft(books: Books<'_>, account: &str, month: Month, purpose: Purpose) ->
 }
 
 /// [`draft`], with what drafts of many accounts share.
-pub(super) fn draft_beside(
+pub(crate) fn draft_beside(
     (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
     account: &str,
     month: Month,

@@ -3,18 +3,15 @@
 //! Of a month that is final that is what stood when it was sealed (I9), as for its invoice. It must not know what is made of
 //! it.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use tallyman_common::time::Hour;
 
-use super::draft::{DraftError, payees};
+use super::draft::{DraftError, Past, payees};
 use crate::bills::account::Payee;
 use crate::bills::{BillError, Books};
 use crate::rating::{BillingZone, BookVersions, Month, Terms};
-use crate::registry::{Registry, Seal};
-use crate::restart::read_registry_until;
+use crate::registry::Registry;
 
 /// Who pays, whether registered or only named by tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,24 +59,6 @@ pub struct AccountMonth<'a> {
     pub is_final: bool,
 }
 
-/// Registries as they were at seals, each folded once: many accounts' months were sealed with the same hour.
-#[derive(Debug, Default)]
-pub struct Registries(BTreeMap<u64, Arc<Registry>>);
-
-impl Registries {
-    fn before(&mut self, books: Books<'_>, seal: &Seal) -> Result<Arc<Registry>, DraftError> {
-        // Up to the seal, not with it: what it seals is on time.
-        let position = seal.position - 1;
-        if let Some(known) = self.0.get(&position) {
-            return Ok(known.clone());
-        }
-        let read = read_registry_until(books.store, position).map_err(BillError::from)?;
-        let read = Arc::new(read);
-        self.0.insert(position, read.clone());
-        Ok(read)
-    }
-}
-
 /// Who pays under a key; `None` if no account is registered under it and no tenant names it.
 pub fn payer(registry: &Registry, account: &str) -> Option<Payer> {
     if let Some(known) = registry.payers.accounts.get(account) {
@@ -101,14 +80,14 @@ pub fn payer(registry: &Registry, account: &str) -> Option<Payer> {
     })
 }
 
-/// Looks at an account's month.
+/// Looks at an account's month. `past` keeps what is read of earlier positions for the next one.
 ///
 /// # Errors
 /// When no price book has the currency, the month lies outside the calendar, the store can't be read, or `ask` fails.
 pub fn at_month<T, E: From<DraftError>>(
     books: Books<'_>,
     (payer, month): (&Payer, Month),
-    (view, registries): (View, &mut Registries),
+    (view, past): (View, &Past<'_>),
     ask: impl FnOnce(AccountMonth<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let zone = BillingZone::parse(&payer.zone).map_err(calendar)?;
@@ -117,7 +96,8 @@ pub fn at_month<T, E: From<DraftError>>(
     let is_final = books.registry.seals.is_final(&hours);
     let seal = last.filter(|_| is_final && view == View::Billed);
     let seal = seal.and_then(|last| books.registry.seals.of(last));
-    let then = seal.map(|it| registries.before(books, it)).transpose()?;
+    let then = seal.map(|it| past.registry(it.position)).transpose();
+    let then = then.map_err(DraftError::from)?;
     let books = match (&then, seal) {
         (Some(registry), Some(seal)) => Books {
             registry,

@@ -1,17 +1,17 @@
 //! "What if these were the prices?": any month, past or running, rated once more under another price book, beside the real
 //! one. It touches nothing.
 //!
-//! Both sides are made alike: usage, terms and registry as the month is billed, without credits that were granted (they pay
-//! amounts, they make none). It must not know who asks.
+//! Both sides are made alike: usage, terms and registry as the month is billed, without late usage of earlier months, and
+//! without credits that were granted (they pay amounts, they make none). It must not know who asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use tallyman_common::money::{Amount, Currency, Money, MoneyError, Quantity};
+use tallyman_common::money::{Amount, Currency, Money, MoneyError};
 
-use super::draft::{DraftError, billed_ahead, payees};
-use super::month::{AccountMonth, Registries, View, at_month, payer};
+use super::draft::{DraftError, Past, billed_ahead, payees};
+use super::month::{AccountMonth, View, at_month, payer};
 use super::run::accounts;
 use crate::bills::account::rate_account;
 use crate::bills::{AsOf, BillError, Books, last_priced};
@@ -146,9 +146,9 @@ pub struct Row {
     /// Key of the item, surcharge, plan or commitment.
     pub item: String,
     /// Quantity on the left side, in the item's unit; none if there is no such line, or nothing metered.
-    pub quantity_before: Option<Quantity>,
+    pub quantity_before: Option<Amount>,
     /// On the right side.
-    pub quantity_after: Option<Quantity>,
+    pub quantity_after: Option<Amount>,
     /// Unrounded amount on the left side.
     pub exact_before: Amount,
     /// On the right side.
@@ -195,10 +195,10 @@ pub fn what_if(books: Books<'_>, ask: &Ask) -> Result<WhatIf, WhatIfError> {
         total: sides(Money::zero(currency), Money::zero(currency))?,
         not_rated: Vec::new(),
     };
-    let mut registries = Registries::default();
+    let past = Past::new(books.store);
     let mut total = [Money::zero(currency); 2];
     for account in chosen(books, ask)? {
-        let both = match both_sides(books, &account, ask, &mut registries) {
+        let both = match both_sides(books, &account, ask, &past) {
             Ok(both) => both,
             Err(error) => {
                 let reason = error.to_string();
@@ -265,15 +265,10 @@ struct Both {
     is_final: bool,
 }
 
-fn both_sides(
-    books: Books<'_>,
-    account: &str,
-    ask: &Ask,
-    registries: &mut Registries,
-) -> Result<Both, DraftError> {
+fn both_sides(books: Books<'_>, account: &str, ask: &Ask, past: &Past<'_>) -> Result<Both, DraftError> {
     let payer = payer(books.registry, account).ok_or_else(|| DraftError::NoAccount(account.to_owned()))?;
     let of = (&payer, ask.month);
-    at_month(books, of, (View::Billed, registries), |month| {
+    at_month(books, of, (View::Billed, past), |month| {
         if books.now < month.hours.start.start() {
             return Err(rating(WhatIfError::NotBegun(ask.month)));
         }
@@ -314,6 +309,7 @@ fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Re
         zone: &month.zone,
         grants: &[],
         billed_ahead: ahead,
+        late: &[],
     };
     Ok(Side {
         made: statement(input).map_err(rating)?,
@@ -324,7 +320,7 @@ fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Re
 /// Lines of one tenant and item, together.
 #[derive(Clone)]
 struct Together {
-    quantity: Option<Quantity>,
+    quantity: Option<Amount>,
     exact: Amount,
     amount: Money,
 }
@@ -336,7 +332,7 @@ fn lines(made: &Statement) -> Result<Lines, MoneyError> {
     for line in &made.lines {
         let tenant = match &line.cause {
             Cause::Usage(tenant) | Cause::Minimum(tenant) | Cause::Maximum(tenant) => Some(tenant.clone()),
-            Cause::Surcharge | Cause::Commitment | Cause::Fee { .. } => None,
+            Cause::Surcharge | Cause::Commitment | Cause::Fee { .. } | Cause::Late { .. } => None,
         };
         let nothing = nothing(made.currency);
         let sum = found.entry((tenant, line.item.to_string())).or_insert(nothing);

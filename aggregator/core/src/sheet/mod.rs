@@ -19,8 +19,9 @@ use serde::Serialize;
 use tallyman_common::money::{Amount, Currency, MoneyError, Price};
 use tallyman_common::time::Hour;
 
-use crate::accounts::draft::DraftError;
-use crate::accounts::month::{Payer, Registries, View, at_month, payer};
+use crate::accounts::adjust::LateMonths;
+use crate::accounts::draft::{DraftError, Past};
+use crate::accounts::month::{Payer, View, at_month, payer};
 use crate::accounts::run::accounts;
 use crate::bills::{AsOf, BillError, Books};
 use crate::ports::StoreError;
@@ -170,14 +171,14 @@ pub fn sheet(books: Books<'_>, month: Month, currency: Option<Currency>) -> Resu
         amounts: BTreeMap::new(),
         faults: Vec::new(),
     };
-    let mut registries = Registries::default();
-    let is_final = reading.find_tenants((&payers, currency, month), &mut registries)?;
+    let past = Past::new(books.store);
+    let is_final = reading.find_tenants((&payers, currency, month), &past)?;
     reading.add_cells()?;
     reading.add_held()?;
     for payer in &payers {
-        reading.add_account((payer, month), &mut registries)?;
+        reading.add_account((payer, month), &past)?;
     }
-    finish(reading, (payers, currency, month), (zone, is_final))
+    finish((reading, &past), (payers, currency, month), (zone, is_final))
 }
 
 fn only_currency(books: Books<'_>) -> Result<Currency, SheetError> {
@@ -210,12 +211,12 @@ impl Reading<'_> {
     fn find_tenants(
         &mut self,
         (payers, currency, month): (&[Payer], Currency, Month),
-        registries: &mut Registries,
+        past: &Past<'_>,
     ) -> Result<bool, SheetError> {
         let books = self.who.books;
         let mut is_final = books.registry.seals.is_final(&self.who.hours);
         for payer in payers {
-            is_final &= at_month(books, (payer, month), (View::Now, registries), |it| {
+            is_final &= at_month(books, (payer, month), (View::Now, past), |it| {
                 for payee in it.payees {
                     self.who.own.insert(payee.tenant, (it.hours.clone(), payee.books));
                 }
@@ -233,7 +234,7 @@ impl Reading<'_> {
 }
 
 fn finish(
-    reading: Reading<'_>,
+    (reading, past): (Reading<'_>, &Past<'_>),
     (payers, currency, month): (Vec<Payer>, Currency, Month),
     (zone, is_final): (BillingZone, bool),
 ) -> Result<Sheet, SheetError> {
@@ -258,10 +259,11 @@ fn finish(
         made.push(row);
     }
     let (mut accounts, mut not_billed) = (Vec::new(), Vec::new());
+    let late = LateMonths::read(who.books)?;
     for payer in &payers {
         let hours = BillingZone::parse(&payer.zone)?.month_hours(month)?;
         let is_final = who.books.registry.seals.is_final(&hours);
-        match money::row(who.books, (payer, currency), (month, is_final)) {
+        match money::row((who.books, past, &late), (payer, currency), (month, is_final)) {
             Ok(row) => accounts.push(row),
             Err(error) => not_billed.push(NotBilled {
                 account: payer.account.clone(),

@@ -5,8 +5,9 @@
 use serde::Serialize;
 use tallyman_common::money::{Currency, Money, MoneyError};
 
+use crate::accounts::adjust::LateMonths;
 use crate::accounts::document::{Document, Kind};
-use crate::accounts::draft::{DraftError, Purpose, document_id, draft};
+use crate::accounts::draft::{DraftError, Past, Purpose, document_id, draft_beside};
 use crate::accounts::month::Payer;
 use crate::accounts::reads;
 use crate::bills::Books;
@@ -65,7 +66,7 @@ pub struct Sum {
 
 /// An account's month: its invoice, else its draft.
 pub(super) fn row(
-    books: Books<'_>,
+    (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
     (payer, currency): (&Payer, Currency),
     (month, is_final): (Month, bool),
 ) -> Result<AccountRow, DraftError> {
@@ -73,7 +74,7 @@ pub(super) fn row(
     if let Some((document, _)) = reads::document(books.store, &id)? {
         return of(&document, currency, "invoiced");
     }
-    let made = draft(books, &payer.account, month, Purpose::Preview)?.document;
+    let made = draft_beside((books, past, late), &payer.account, month, Purpose::Preview)?.document;
     of(&made, currency, if is_final { "final" } else { "accrued" })
 }
 

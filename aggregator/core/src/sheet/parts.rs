@@ -27,7 +27,7 @@ pub enum Place {
     Free,
     /// What rounding to nine digits of the unit took off; negative for what it added.
     Rounding,
-    /// Came behind the month's end of time, and waits for an adjustment.
+    /// Came behind the seal of a final month: on a later invoice, or waiting for one; negative for what was taken back.
     Late,
     /// Could not be rated.
     NotRated,
@@ -57,7 +57,7 @@ pub struct Parts {
     pub free: String,
     /// What rounding to nine digits of the unit took off.
     pub rounding: String,
-    /// Came behind the seal of a final month.
+    /// Came behind the seal of a final month: on a later invoice, or waiting for one.
     pub late: String,
     /// Could not be rated.
     pub not_rated: String,

@@ -17,8 +17,8 @@ use tallyman_common::wire::Header;
 
 use super::SheetError;
 use super::parts::{Place, RowKey, Rows, TooLarge, items_of, nano, nano_of, sign, version_of};
-use crate::accounts::draft::DraftError;
-use crate::accounts::month::{AccountMonth, Payer, Registries, View, at_month};
+use crate::accounts::draft::{DraftError, Past};
+use crate::accounts::month::{AccountMonth, Payer, View, at_month};
 use crate::bills::account::Payee;
 use crate::bills::hourly::{TenantLines, each_hour};
 use crate::bills::usage::TenantHour;
@@ -148,18 +148,18 @@ impl Reading<'_> {
     pub fn add_account(
         &mut self,
         (payer, month): (&Payer, Month),
-        registries: &mut Registries,
+        past: &Past<'_>,
     ) -> Result<(), SheetError> {
         let books = self.who.books;
-        let is_final = at_month(books, (payer, month), (View::Billed, registries), |it| {
+        let is_final = at_month(books, (payer, month), (View::Billed, past), |it| {
             self.add_billed(&it).map(|()| it.is_final)
         })?;
         if is_final {
             // What stands now, without what stood then.
-            at_month(books, (payer, month), (View::Now, registries), |it| {
+            at_month(books, (payer, month), (View::Now, past), |it| {
                 self.add_late(&it, 1)
             })?;
-            at_month(books, (payer, month), (View::Billed, registries), |it| {
+            at_month(books, (payer, month), (View::Billed, past), |it| {
                 self.add_late(&it, -1)
             })?;
         }

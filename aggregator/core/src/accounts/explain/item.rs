@@ -7,7 +7,8 @@ use std::ops::Range;
 use tallyman_common::money::{Amount, Quantity};
 use tallyman_common::time::Hour;
 
-use super::super::month::{AccountMonth, Payer, Registries, View, at_month};
+use super::super::draft::Past;
+use super::super::month::{AccountMonth, Payer, View, at_month};
 use super::{ExplainError, Explanation, HourLine, ItemAmount, Line, Tier, head, rating};
 use crate::bills::account::{Payee, rate_account};
 use crate::bills::hourly::{TenantLines, each_hour};
@@ -25,7 +26,7 @@ pub(super) fn explain(
     (tenant, key, hour): (&str, &ItemKey, Option<Hour>),
     viewer: Viewer,
 ) -> Result<Explanation, ExplainError> {
-    at_month(books, of, (View::Billed, &mut Registries::default()), |month| {
+    at_month(books, of, (View::Billed, &Past::new(books.store)), |month| {
         let no_line = || ExplainError::NoLine {
             tenant: tenant.to_owned(),
             item: key.to_string(),
@@ -108,6 +109,7 @@ fn lines_of_item(
         zone: &month.zone,
         grants: &[],
         billed_ahead: None,
+        late: &[],
     };
     let made = statement(input).map_err(rating)?;
     let is_own = |it: &StatementLine| match &it.cause {
