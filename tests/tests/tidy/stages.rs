@@ -47,6 +47,20 @@ const AGGREGATOR: Stages = &[
         &["bills", "rating", "registry", "log", "ports", "limits", "restart"],
     ),
     (
+        "sheet",
+        &[
+            "accounts",
+            "bills",
+            "reconcile",
+            "restart",
+            "rating",
+            "rollup",
+            "registry",
+            "log",
+            "ports",
+        ],
+    ),
+    (
         "api",
         &[
             "accounts", "bills", "seal", "headers", "restart", "rating", "rollup", "registry", "ingest",
