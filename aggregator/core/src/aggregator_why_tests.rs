@@ -277,7 +277,11 @@ fn a_closed_month_balances_and_says_what_it_comes_to() {
     let mut world = invoiced();
     let closed = closing(&world);
     assert!(closed.balances && closed.is_final, "{closed:?}");
-    assert!(closed.verdict.starts_with("balances: "), "{}", closed.verdict);
+    assert!(
+        closed.verdict.starts_with("balances, 1 of 1 rows: "),
+        "{}",
+        closed.verdict
+    );
     assert_eq!(cpu_seconds(&closed.rows[0]), [60, 60, 0, 0, 0, 0, 0]);
     // At list price all is at 1; the second tier's prices made it 50.
     assert_eq!((&*closed.at_list.billed, &*closed.at_list.metered), ("60", "60"));

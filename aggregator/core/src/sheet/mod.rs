@@ -283,9 +283,9 @@ fn verdict(rows: &[Row]) -> String {
     let equation = "metered = billed + free + rounding + late + not rated + other currencies + unattributed + \
                     unconfirmed + quarantined + discarded";
     match wrong.len() {
-        0 => format!("balances: in all {} rows {equation}", rows.len()),
+        0 => format!("balances, {0} of {0} rows: {equation}", rows.len()),
         count => format!(
-            "DOES NOT BALANCE: {count} of {} rows ({}): {equation} does not hold",
+            "does NOT balance, {count} of {} rows ({}): {equation}",
             rows.len(),
             wrong.join(", ")
         ),

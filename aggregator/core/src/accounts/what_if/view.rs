@@ -15,7 +15,7 @@ pub struct WhatIf {
     pub month: Month,
     /// Currency of all amounts.
     pub currency: Currency,
-    /// The left side: name of the price book, or `real`.
+    /// The left side: SHA-256 of the price book's file, or `real`.
     pub before: String,
     /// SHA-256 of the right side's file.
     pub after: String,
