@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::auth::{OperatorScope, TenantScope};
 use super::estimate::{self, Estimate};
-use super::invoices::failed;
+use super::invoices::{failed, missing};
 use super::limits::{PING_MAX, READ_WAIT_MAX, READS_MAX};
 use super::observe::{Fleet, Observed};
 use super::problem::{Kind, Problem};

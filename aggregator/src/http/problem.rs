@@ -153,12 +153,6 @@ impl Problem {
         Self::new(Kind::NotFound, format!("there is no tenant `{tenant}`"))
     }
 
-    /// No such invoice or note, or not for this token.
-    pub fn no_invoice(name: &str) -> Self {
-        let name = super::ask::short(name);
-        Self::new(Kind::NotFound, format!("there is no invoice or note `{name}`"))
-    }
-
     /// A fault of ours: the reason goes to the log, not to the asker.
     pub fn internal(reason: &dyn std::fmt::Display) -> Self {
         tracing::error!(%reason, "a question could not be answered");

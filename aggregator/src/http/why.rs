@@ -19,7 +19,7 @@ use tallyman_common::money::Currency;
 use super::ask::{Params, Segment, TENANT, TextBody, short};
 use super::auth::{AnyScope, OperatorScope};
 use super::gate::{AllBooks, Api, TenantBooks};
-use super::invoices::failed;
+use super::invoices::{failed, missing};
 use super::problem::{Kind, Problem};
 
 const MONTH: &str = "a month such as 2026-01";
@@ -59,7 +59,7 @@ pub async fn explain(
 impl From<ExplainError> for Problem {
     fn from(error: ExplainError) -> Self {
         match error {
-            ExplainError::NoDocument(name) => Self::no_invoice(&name),
+            ExplainError::NoDocument(name) => missing(&name),
             ExplainError::NoLine { .. } => Self::new(Kind::NotFound, error.to_string()),
             ExplainError::Note(_) => Self::new(Kind::Conflict, error.to_string()),
             ExplainError::Question(words) => Self::new(Kind::Parameter, words),

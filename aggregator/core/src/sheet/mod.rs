@@ -291,3 +291,6 @@ fn verdict(rows: &[Row]) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,71 +69,38 @@ pub(super) fn row(
         RowKey::Meter(_) => None,
     };
     let list = listed(versions, key, by_book)?;
-    let at_list = Parts::of(&list, |it| it.to_string());
-    let row = match (key, item.and_then(Item::selection)) {
-        (RowKey::Item(key), Some(selection)) => Row {
-            item: Some(key.clone()),
-            title: item.map_or_else(String::new, |it| it.title().to_owned()),
-            meters: selection
-                .plus()
-                .iter()
-                .chain(selection.minus())
-                .map(|it| it.label())
-                .collect(),
-            unit: Some(selection.unit().name()),
-            base_unit: selection.unit().base().name(),
-            base_units: selection.unit().base_units().to_string(),
-            list_price: item.and_then(list_price).map(|(price, _)| price),
-            usage,
-            at_list,
-            amount_exact,
-            balances,
-        },
-        (RowKey::Item(key), None) => {
-            let only_agreed = key.to_string();
-            plain(
-                Some(key.clone()),
-                only_agreed,
-                "unknown",
-                (usage, at_list),
-                (amount_exact, balances),
-            )
-        }
-        (RowKey::Meter(meter), _) => {
-            let unit = meter.info().map_or("unknown", |info| info.unit.name());
-            plain(
-                None,
-                meter.label(),
-                unit,
-                (usage, at_list),
-                (amount_exact, balances),
-            )
-        }
-    };
-    Ok((row, list))
-}
-
-/// A row of what the price list does not know.
-fn plain(
-    item: Option<ItemKey>,
-    title: String,
-    base_unit: &'static str,
-    (usage, at_list): (Parts, Parts),
-    (amount_exact, balances): (Amount, bool),
-) -> Row {
-    Row {
-        item,
-        meters: vec![title.clone()],
-        title,
+    let mut row = Row {
+        item: None,
+        title: String::new(),
+        meters: Vec::new(),
         unit: None,
-        base_unit,
+        base_unit: "none",
         base_units: "1".to_owned(),
         usage,
-        list_price: None,
-        at_list,
+        list_price: item.and_then(list_price).map(|(price, _)| price),
+        at_list: Parts::of(&list, |it| it.to_string()),
         amount_exact,
         balances,
+    };
+    match key {
+        RowKey::Item(key) => {
+            row.item = Some(key.clone());
+            row.title = item.map_or_else(|| key.to_string(), |it| it.title().to_owned());
+        }
+        RowKey::Meter(meter) => {
+            row.title = meter.label();
+            row.meters = vec![meter.label()];
+            row.base_unit = meter.info().map_or("unknown", |info| info.unit.name());
+        }
     }
+    if let Some(selection) = item.and_then(Item::selection) {
+        let meters = selection.plus().iter().chain(selection.minus());
+        row.meters = meters.map(|it| it.label()).collect();
+        row.unit = Some(selection.unit().name());
+        row.base_unit = selection.unit().base().name();
+        row.base_units = selection.unit().base_units().to_string();
+    }
+    Ok((row, list))
 }
 
 /// A row at list price, each part by the price book in force; what was metered is the sum of the others.

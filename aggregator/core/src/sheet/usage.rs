@@ -185,6 +185,8 @@ impl Reading<'_> {
         }
         for line in &of.lines {
             let row = RowKey::Item(line.item.clone());
+            // A share of other amounts has a row too, though it has no usage.
+            self.rows.add(row.clone(), book, Place::Billed, 0)?;
             let sum = self.amounts.entry(row).or_insert(Amount::ZERO);
             *sum = sum.checked_add(line.amount)?;
         }
