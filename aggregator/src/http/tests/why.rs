@@ -119,7 +119,7 @@ fn a_month_is_rated_under_a_book_that_is_sent() {
         let faulty = BOOK.replace("price = \"0.1\"", "price = \"-1\"");
         let refused = post_book(&world, &month, &world.operator, &faulty).await;
         let words = refused.problem(422, "refused").json["detail"].as_str().unwrap();
-        assert!(words.contains("line 16"), "{words}");
+        assert!(words.contains("line 15"), "{words}");
         let nobodys = BOOK.replace("\"USD\"", "\"EUR\"");
         let refused = post_book(&world, &month, &world.operator, &nobodys).await;
         refused.problem(422, "refused");
