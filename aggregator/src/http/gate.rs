@@ -11,7 +11,7 @@ use tallyman_aggregator_core::accounts::standing::Receivable;
 use tallyman_aggregator_core::accounts::{Booked, Document, MoneyCommand};
 use tallyman_aggregator_core::api::usage::{self, Granularity, History, Summary};
 use tallyman_aggregator_core::bills::{self, AsOf, Bill, BillError, Books, Viewer};
-use tallyman_aggregator_core::rating::{BillingZone, Day, ItemKey, Month};
+use tallyman_aggregator_core::rating::{BillingZone, Day, ItemKey, Month, parse_hour};
 use tallyman_aggregator_core::registry::{Command, Registry, TenantTerms};
 use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::Semaphore;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::accounts::draft::{Purpose, draft};
-use tallyman_aggregator_core::rating::Month;
-use tallyman_aggregator_core::registry::{Account, Command, Seller};
+use tallyman_aggregator_core::rating::{BillingZone, Month};
+use tallyman_aggregator_core::registry::{Account, Command, Seller, TenantTerms};
 
 use super::page::check;
 use super::world::{BOOK, Got, World, request, run};
@@ -92,6 +92,39 @@ fn a_line_is_explained_to_who_may_see_it() {
         }
         let none = world.get(&EXPLAIN.replace("000001", "000009"), &world.acme).await;
         none.problem(404, "not-found");
+    });
+}
+
+#[test]
+fn where_tiers_are_shared_a_tenant_is_not_told_what_the_others_use() {
+    run(async {
+        let world = invoiced().await;
+        let month = Month::parse(&world.month_text()).unwrap();
+        let from = BillingZone::utc().month_hours(month).unwrap().start;
+        let other = TenantTerms {
+            tenant: "zoe".into(),
+            name: "Zoe".into(),
+            claims: vec!["zoe".into()],
+            account: world.payer("acme"),
+            zone: "UTC".into(),
+            currency: "USD".into(),
+            language: "en".into(),
+            from,
+        };
+        world.decide(Command::SetTenant(other)).await;
+        let path = format!("{EXPLAIN}?tenant=acme&item=cpu");
+        let own = world.get(&path, &world.acme).await;
+        assert_eq!(own.status, 200, "tiers of its own: {}", own.text);
+        let pooled = Command::SetTerms {
+            account: world.payer("acme"),
+            text: "format = 1\npools = true\n".into(),
+            from,
+        };
+        world.decide(pooled).await;
+        let own = world.get(&path, &world.acme).await;
+        own.problem(403, "operator-only");
+        let operators = world.get(&path, &world.operator).await;
+        assert_eq!(operators.json["agrees"], true, "{}", operators.text);
     });
 }
 
