@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tallyman_common::meter::Meter;
-use tallyman_common::money::{Amount, MoneyError, Price, Quantity};
+use tallyman_common::money::{Amount, MoneyError, Price, QUANTITY_SCALE, Quantity};
 use tallyman_common::record::Dims;
 use tallyman_common::time::Hour;
 
@@ -148,8 +148,9 @@ pub fn nano(base: u128) -> Result<i128, TooLarge> {
 /// A billed quantity as 10⁻⁹ base units, exactly.
 pub fn nano_of(quantity: Quantity, base_units: u128) -> Result<i128, TooLarge> {
     let decimal = quantity.decimal();
-    let factor = 10_i128
-        .checked_pow(9 - decimal.scale().min(9))
+    let missing = QUANTITY_SCALE.checked_sub(decimal.scale());
+    let factor = missing
+        .and_then(|it| 10_i128.checked_pow(it))
         .and_then(|it| it.checked_mul(i128::try_from(base_units).ok()?));
     factor
         .and_then(|it| decimal.mantissa().checked_mul(it))
