@@ -51,6 +51,7 @@ const AGGREGATOR: Stages = &[
         &[
             "accounts",
             "bills",
+            "csv",
             "reconcile",
             "restart",
             "rating",

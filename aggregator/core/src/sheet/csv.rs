@@ -1,10 +1,11 @@
-//! A sheet as comma-separated values (RFC 4180): usage, the same at list price, then accounts, each line named by its table.
+//! A sheet as comma-separated values: usage, the same at list price, then accounts, each line named by its table.
 //!
 //! It must not know how numbers came about.
 
 use super::money::{AccountRow, Sum};
 use super::parts::Parts;
 use super::{Row, Sheet};
+use crate::csv::line;
 
 const ACCOUNT_COLUMNS: [&str; 7] = [
     "status",
@@ -104,30 +105,4 @@ fn money_line(table: &str, name: &str, rest: impl Iterator<Item = String>) -> St
             .chain(std::iter::repeat_n(String::new(), empty))
             .chain(rest),
     )
-}
-
-fn line(fields: impl Iterator<Item = String>) -> String {
-    let mut text = fields.map(quoted).collect::<Vec<_>>().join(",");
-    text.push_str("\r\n");
-    text
-}
-
-fn quoted(field: String) -> String {
-    if field.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_separates_is_quoted() {
-        let fields = ["plain", "a,b", "say \"x\"", "云海", ""];
-        let fields = fields.into_iter().map(str::to_owned);
-        assert_eq!(line(fields), "plain,\"a,b\",\"say \"\"x\"\"\",云海,\r\n");
-    }
 }
