@@ -37,7 +37,7 @@ fn draft_of(account: &str) -> Of {
 }
 
 #[test]
-fn a_line_is_explained_down_to_its_batches() {
+fn a_line_is_explained_by_its_tiers_and_hours() {
     let world = invoiced();
     let all = explain(
         world.books(),
@@ -79,11 +79,15 @@ fn a_line_is_explained_down_to_its_batches() {
         ),
         ("60".into(), "0".into(), 2)
     );
+}
 
+#[test]
+fn an_hour_is_explained_down_to_its_batches() {
+    let world = invoiced();
     let of_hour = asked(Some("acme"), Some("cpu"), Some(START));
     let deep = explain(world.books(), invoice(), &of_hour, Viewer::Operator).unwrap();
     let from = deep.sources.unwrap();
-    assert_eq!(deep.hours, cpu.hours);
+    assert_eq!(deep.hours.len(), 1);
     let meter = &from.meters[0];
     let second = |n: u128| (n * SECOND).to_string();
     assert_eq!(
@@ -321,7 +325,7 @@ fn an_open_month_shows_what_has_accrued_and_what_is_held() {
         (accrued.status, accrued.total.number()),
         ("accrued", "38.16".to_owned())
     );
-    assert_eq!(open.sums[2].total, accrued.total);
+    assert_eq!(open.sums[3].total, accrued.total);
 
     let reason = "a lie".to_owned();
     applied(
@@ -335,7 +339,7 @@ fn an_open_month_shows_what_has_accrued_and_what_is_held() {
     let refused = closing(&world);
     assert_eq!(cpu_seconds(&refused.rows[0]), [40 + much, 40, 0, 0, 0, 0, much]);
     let text = csv(&refused);
-    assert_eq!(text.lines().count(), 1 + 1 + 1 + 1 + 1 + 3, "{text}");
+    assert_eq!(text.lines().count(), 1 + 1 + 1 + 1 + 1 + 4, "{text}");
     let columns = text.lines().map(|it| it.split(',').count());
     assert!(columns.into_iter().all(|it| it == 24), "{text}");
 }

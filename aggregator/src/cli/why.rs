@@ -101,14 +101,11 @@ impl Why {
                 account,
                 tenant,
             } => {
-                let read = |text: &str| PriceBook::parse(text).map(Arc::new).map_err(faults);
+                let (before, after) = (before.as_deref().map(book).transpose()?, book(&after)?);
                 let ask = what_if::Ask {
                     month: Month::parse(&month)?,
-                    before: match before {
-                        Some(text) => Prices::Book(read(&text)?),
-                        None => Prices::Real,
-                    },
-                    after: read(&after)?,
+                    before: before.map_or(Prices::Real, Prices::Book),
+                    after,
                     account,
                     tenant,
                 };
@@ -127,6 +124,10 @@ impl Why {
             }
         })
     }
+}
+
+fn book(text: &str) -> anyhow::Result<Arc<PriceBook>> {
+    PriceBook::parse(text).map(Arc::new).map_err(faults)
 }
 
 /// Faults of a price book, line by line.

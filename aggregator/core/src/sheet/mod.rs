@@ -222,7 +222,8 @@ fn finish(
     } = reading;
     let (mut made, mut list, mut amount_exact) = (Vec::new(), [Amount::ZERO; 11], Amount::ZERO);
     for (key, sums) in ordered(&rows, &who.versions) {
-        let amount = amounts.get(key).copied().unwrap_or(Amount::ZERO);
+        // A row without any line came to nothing.
+        let amount = amounts.get(key).map_or(Amount::ZERO, |it| *it);
         let (row, of_row) = row(&who.versions, (key, sums), amount)?;
         if !row.balances {
             let name = row.item.as_ref().map_or(row.title.as_str(), ItemKey::as_str);
@@ -234,19 +235,7 @@ fn finish(
         amount_exact = amount_exact.checked_add(amount)?;
         made.push(row);
     }
-    let (mut accounts, mut not_billed) = (Vec::new(), Vec::new());
-    let late = LateMonths::read(who.books)?;
-    for payer in &payers {
-        let hours = BillingZone::parse(&payer.zone)?.month_hours(month)?;
-        let is_final = who.books.registry.seals.is_final(&hours);
-        match money::row((who.books, past, &late), (payer, currency), (month, is_final)) {
-            Ok(row) => accounts.push(row),
-            Err(error) => not_billed.push(NotBilled {
-                account: payer.account.clone(),
-                reason: error.to_string(),
-            }),
-        }
-    }
+    let (accounts, not_billed) = by_account((who.books, past), &payers, (currency, month))?;
     let balances = made.iter().all(|it| it.balances);
     let more_faults = faults.len().checked_sub(FAULTS_MAX).map_or(0, |more| more as u64);
     faults.truncate(FAULTS_MAX);
@@ -272,6 +261,28 @@ fn finish(
         faults,
         more_faults,
     })
+}
+
+/// What the month comes to by account, and who has no sum.
+fn by_account(
+    (books, past): (Books<'_>, &Past<'_>),
+    payers: &[Payer],
+    (currency, month): (Currency, Month),
+) -> Result<(Vec<AccountRow>, Vec<NotBilled>), SheetError> {
+    let (mut accounts, mut not_billed) = (Vec::new(), Vec::new());
+    let late = LateMonths::read(books)?;
+    for payer in payers {
+        let hours = BillingZone::parse(&payer.zone)?.month_hours(month)?;
+        let is_final = books.registry.seals.is_final(&hours);
+        match money::row((books, past, &late), (payer, currency), (month, is_final)) {
+            Ok(row) => accounts.push(row),
+            Err(error) => not_billed.push(NotBilled {
+                account: payer.account.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+    Ok((accounts, not_billed))
 }
 
 fn verdict(rows: &[Row]) -> String {

@@ -18,7 +18,8 @@ use crate::rating::Month;
 pub struct AccountRow {
     /// Which.
     pub account: String,
-    /// `invoiced`, `final` for what can be invoiced, or `accrued` for what was drafted of an open month so far.
+    /// `invoiced`, `void` for an invoice that was taken back, `final` for what can be invoiced, or `accrued` for what was
+    /// drafted of an open month so far.
     pub status: &'static str,
     /// Number of the invoice.
     pub number: Option<String>,
@@ -48,7 +49,7 @@ pub struct NotBilled {
 /// All accounts of a status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sum {
-    /// `invoiced`, `final` or `accrued`.
+    /// `invoiced`, `void`, `final` or `accrued`.
     pub status: &'static str,
     /// How many.
     pub accounts: u64,
@@ -71,8 +72,9 @@ pub(super) fn row(
     (month, is_final): (Month, bool),
 ) -> Result<AccountRow, DraftError> {
     let id = document_id(&payer.account, month, Kind::Invoice);
-    if let Some((document, _)) = reads::document(books.store, &id)? {
-        return of(&document, currency, "invoiced");
+    if let Some((document, record)) = reads::document(books.store, &id)? {
+        let is_void = record.voided.is_some();
+        return of(&document, currency, if is_void { "void" } else { "invoiced" });
     }
     let made = draft_beside((books, past, late), &payer.account, month, Purpose::Preview)?.document;
     of(&made, currency, if is_final { "final" } else { "accrued" })
@@ -104,7 +106,7 @@ fn of(document: &Document, currency: Currency, status: &'static str) -> Result<A
 /// Sums by status.
 pub(super) fn sums(rows: &[AccountRow], currency: Currency) -> Result<Vec<Sum>, MoneyError> {
     let mut found = Vec::new();
-    for status in ["invoiced", "final", "accrued"] {
+    for status in ["invoiced", "void", "final", "accrued"] {
         let these: Vec<&AccountRow> = rows.iter().filter(|it| it.status == status).collect();
         let sum = |take: fn(&AccountRow) -> Money| {
             let mut all = these.iter().map(|it| take(it));
