@@ -9,6 +9,10 @@ use crate::accounts::{MoneyCommand, adjust, reads, run};
 use crate::rating::Month;
 use crate::registry::{Account, Seller};
 
+/// Why an amount, what if, closing sheet.
+#[path = "aggregator_why_tests.rs"]
+mod why;
+
 const MONTH: &str = "2025-11";
 const PRICES: &str = "format = 1\nname = \"Plain\"\ncurrency = \"USD\"\n\
     [[item]]\nkey = \"cpu\"\ntitle = \"CPU\"\ntitle_zh = \"处理器\"\nmeters = [\"cpu.time\"]\nunit = \"CPU-second\"\n\

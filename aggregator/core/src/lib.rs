@@ -40,3 +40,5 @@ pub mod restart;
 pub mod rollup;
 /// When an hour's values stay as they are, and what holes in it hide.
 pub mod seal;
+/// The closing sheet of a month.
+pub mod sheet;

@@ -19,6 +19,7 @@ use tallyman_aggregator_core::rating::calendar::CalendarError;
 use super::desk::Desk;
 use super::print;
 use super::question::Question;
+use super::sheet::Sheet;
 use crate::config::Config;
 
 /// Accounts in one piece of a run.
@@ -31,6 +32,8 @@ pub enum BillOrder {
     Show(Bill),
     /// Give every account its invoice of a month; what is issued stays, so it can be run again.
     Run(Run),
+    /// The closing sheet of a month: where all that was metered is, and what the month comes to.
+    Sheet(Sheet),
 }
 
 /// A bill that is asked for.
@@ -77,6 +80,7 @@ impl BillOrder {
                 print(as_json, &answer["bill"], &text)
             }
             Self::Run(run) => run.run(config, as_json),
+            Self::Sheet(sheet) => sheet.run(config, as_json),
         }
     }
 }

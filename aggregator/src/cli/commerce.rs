@@ -12,6 +12,7 @@ use tallyman_common::time::Hour;
 
 use super::desk::Desk;
 use super::lists::List;
+use super::what_if::Diff;
 use super::{print, print_list};
 use crate::config::Config;
 use crate::io::clock;
@@ -130,6 +131,8 @@ pub enum PriceBookOrder {
     },
     /// Show all price books.
     List,
+    /// What changes from one price book to another, and whose bills of a month would change.
+    Diff(Diff),
 }
 
 impl PriceBookOrder {
@@ -162,11 +165,12 @@ impl PriceBookOrder {
                 print(as_json, &value, &words)
             }
             Self::List => print_list(&mut Desk::open(&config()?)?, List::PriceBooks, as_json),
+            Self::Diff(diff) => diff.run(config, as_json),
         }
     }
 }
 
-fn read_book(file: &Path) -> anyhow::Result<(String, PriceBook)> {
+pub(super) fn read_book(file: &Path) -> anyhow::Result<(String, PriceBook)> {
     let text = read(file)?;
     let book = PriceBook::parse(&text).map_err(|faults| {
         let lines: Vec<String> = faults

@@ -18,6 +18,8 @@ mod commerce;
 pub(crate) mod copy;
 /// The running program or the store.
 pub mod desk;
+/// Why an amount is what it is.
+mod explain;
 /// Files of a backup.
 mod files;
 /// Batches from files.
@@ -40,6 +42,12 @@ pub mod question;
 pub mod recompute;
 /// A day's books against each other.
 mod reconcile;
+/// The closing sheet of a month.
+mod sheet;
+/// A month under other prices.
+mod what_if;
+/// What is asked of a month.
+pub mod why;
 
 use std::path::{Path, PathBuf};
 
@@ -102,6 +110,10 @@ enum Order {
     /// Invoices and notes: lists, payments, corrections, disputes.
     #[command(subcommand)]
     Invoice(invoices::InvoiceOrder),
+    /// Why an amount is what it is: from a line to its hours, hosts and batches.
+    Explain(explain::Explain),
+    /// A month under another price book, beside the real one; touches nothing.
+    WhatIf(what_if::WhatIf),
     /// Reports of the ledger.
     #[command(subcommand)]
     Ledger(ledger::LedgerOrder),
@@ -196,6 +208,8 @@ impl Cli {
             Order::Terms(order) => order.run(&place.load()?, as_json),
             Order::Bill(order) => order.run(&place.load()?, as_json),
             Order::Invoice(order) => order.run(&place.load()?, as_json),
+            Order::Explain(order) => order.run(&place.load()?, as_json),
+            Order::WhatIf(order) => order.run(&place.load()?, as_json),
             Order::Ledger(order) => order.run(&place.load()?, as_json),
             Order::Credit(order) => order.run(&place.load()?, as_json),
             Order::Rate(rate) => rate.run(),

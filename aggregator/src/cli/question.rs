@@ -14,6 +14,8 @@ use tallyman_aggregator_core::ports::Read;
 use tallyman_aggregator_core::rating::{BillingZone, Day, Month};
 use tallyman_common::time::WallMs;
 
+use super::why::Why;
+
 /// Rows of one answer at most.
 const ROWS_MAX: usize = 10_000;
 
@@ -76,6 +78,8 @@ pub enum Question {
     Accounts,
     /// Keys of all accounts that a monthly run is for.
     AccountsToBill,
+    /// Why an amount, what if, which prices, the closing sheet.
+    Why(Why),
     /// Drafts of some accounts' month.
     Drafts {
         /// Which month.
@@ -126,6 +130,7 @@ impl Question {
             Self::Ages => to_value(reads::ages(read, today)?)?,
             Self::Sellers => to_value(books.registry.payers.sellers.values().collect::<Vec<_>>())?,
             Self::Accounts => to_value(books.registry.payers.accounts.values().collect::<Vec<_>>())?,
+            Self::Why(why) => why.answer(books)?,
             Self::AccountsToBill => to_value(run::accounts(books.registry))?,
             Self::Drafts { month, accounts } => {
                 to_value(run::drafts(books, Month::parse(&month)?, &accounts)?)?

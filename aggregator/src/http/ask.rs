@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use super::limits::{BODY_BYTES_MAX, PARAMETERS_MAX};
 use super::problem::{Kind, Problem};
 use crate::io::tcp::PeerAddr;
+use tallyman_aggregator_core::rating::book::BOOK_BYTES_MAX;
 
 /// Names the tenant that an operator asks about.
 pub const TENANT: &str = "tenant";
@@ -136,9 +137,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// A body of plain text, such as a price book; as long as its address allows.
+#[derive(Debug, Clone)]
+pub struct TextBody(pub String);
+
+impl<S: Send + Sync> FromRequest<S> for TextBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        let wrong = |_| Problem::new(Kind::Body, "the body is no text in UTF-8");
+        String::from_utf8(bytes.to_vec()).map(Self).map_err(wrong)
+    }
+}
+
 fn unreadable(rejection: BytesRejection) -> Problem {
     if rejection.into_response().status() == Kind::BodyTooLarge.table().1 {
-        let detail = format!("a body has at most {BODY_BYTES_MAX} bytes");
+        let detail = format!("a body has at most {BODY_BYTES_MAX} bytes, a price book {BOOK_BYTES_MAX}");
         Problem::new(Kind::BodyTooLarge, detail)
     } else {
         Problem::new(Kind::Body, "the body did not arrive whole")

@@ -5,12 +5,13 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
+use tallyman_aggregator_core::accounts::explain::{Ask, Explanation, Of, explain};
 use tallyman_aggregator_core::accounts::reads::{self, Filter, Page};
 use tallyman_aggregator_core::accounts::standing::Receivable;
 use tallyman_aggregator_core::accounts::{Booked, Document, MoneyCommand};
 use tallyman_aggregator_core::api::usage::{self, Granularity, History, Summary};
-use tallyman_aggregator_core::bills::{self, AsOf, Bill, BillError, Books};
-use tallyman_aggregator_core::rating::{BillingZone, Day, Month};
+use tallyman_aggregator_core::bills::{self, AsOf, Bill, BillError, Books, Viewer};
+use tallyman_aggregator_core::rating::{BillingZone, Day, ItemKey, Month, parse_hour};
 use tallyman_aggregator_core::registry::{Command, Registry, TenantTerms};
 use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::Semaphore;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 
 use super::auth::{OperatorScope, TenantScope};
 use super::estimate::{self, Estimate};
-use super::invoices::failed;
+use super::invoices::{failed, missing};
 use super::limits::{PING_MAX, READ_WAIT_MAX, READS_MAX};
 use super::observe::{Fleet, Observed};
 use super::problem::{Kind, Problem};
@@ -269,6 +270,29 @@ impl<'a> TenantBooks<'a> {
             return Err(Problem::new(Kind::OperatorOnly, text));
         }
         Ok(&terms.account)
+    }
+
+    /// Why the tenant's lines of an invoice are what they are; one of another account is not there. Where tenants climb
+    /// tiers together, each line would tell what the others used before.
+    pub fn explain(
+        &self,
+        name: &str,
+        item: Option<ItemKey>,
+        hour: Option<Hour>,
+    ) -> Result<Explanation, Problem> {
+        let account = &self.terms()?.account;
+        let found = reads::document(self.books.store, name).map_err(failed)?;
+        let found = found.filter(|(_, record)| record.document.account == *account);
+        let (document, _) = found.ok_or_else(|| missing(name))?;
+        let start = parse_hour(&document.period.start).map_err(|e| Problem::internal(&e))?;
+        let pools = self.books.registry.payers.terms(account, start).pools;
+        if pools && self.scope.viewer() == Viewer::Tenant {
+            self.own_account()?;
+        }
+        let tenant = Some(self.tenant().to_owned());
+        let ask = Ask { tenant, item, hour };
+        let of = Of::Invoice(name.to_owned());
+        Ok(explain(self.books, of, &ask, self.scope.viewer())?)
     }
 
     /// The period's usage and bill with what nodes say of the minute that runs.

@@ -41,6 +41,8 @@ mod reconciliations;
 mod runs;
 /// Usage of a tenant.
 mod usage;
+/// Why an amount, what if, the closing sheet.
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +58,7 @@ use crate::handle::Handle;
 use crate::io::tcp::HttpListener;
 use gate::Api;
 use limits::BODY_BYTES_MAX;
+use tallyman_aggregator_core::rating::book::BOOK_BYTES_MAX;
 
 /// Serves until `shutdown`; open requests are answered before it returns, or took too long.
 pub async fn serve(
@@ -86,6 +89,12 @@ pub fn router(handle: Handle) -> Router {
             get(invoices::adjustment),
         )
         .route("/api/v1/billing/invoices/{id}/download", get(download::download))
+        .route("/api/v1/billing/invoices/{id}/explain", get(why::explain))
+        .route(
+            "/api/v1/admin/what-if",
+            post(why::what_if).layer(DefaultBodyLimit::max(BOOK_BYTES_MAX)),
+        )
+        .route("/api/v1/admin/closing-sheet/{month}", get(why::closing_sheet))
         .route("/api/v1/admin/ledger/trial-balance", get(invoices::balances))
         .route("/api/v1/admin/ledger/journal", get(invoices::postings))
         .route(

@@ -47,6 +47,21 @@ const AGGREGATOR: Stages = &[
         &["bills", "rating", "registry", "log", "ports", "limits", "restart"],
     ),
     (
+        "sheet",
+        &[
+            "accounts",
+            "bills",
+            "csv",
+            "reconcile",
+            "restart",
+            "rating",
+            "rollup",
+            "registry",
+            "log",
+            "ports",
+        ],
+    ),
+    (
         "api",
         &[
             "accounts", "bills", "seal", "headers", "restart", "rating", "rollup", "registry", "ingest",

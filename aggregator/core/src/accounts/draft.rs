@@ -105,7 +105,7 @@ pub fn draft(books: Books<'_>, account: &str, month: Month, purpose: Purpose) ->
 }
 
 /// [`draft`], with what drafts of many accounts share.
-pub(super) fn draft_beside(
+pub(crate) fn draft_beside(
     (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
     account: &str,
     month: Month,
@@ -247,7 +247,7 @@ pub(super) fn rated(
 }
 
 /// The account's tenants and their prices, by key.
-fn payees(
+pub(super) fn payees(
     books: Books<'_>,
     account: &str,
     terms: &Terms,
@@ -288,7 +288,7 @@ fn grants(books: Books<'_>, account: &Account, end: Hour) -> Result<Vec<Grant>, 
 }
 
 /// The fee of this month that the invoice of the month before has, of a plan in advance.
-fn billed_ahead(
+pub(super) fn billed_ahead(
     books: Books<'_>,
     account: &Account,
     month: Month,

@@ -15,12 +15,16 @@ mod decide;
 pub mod document;
 /// From an account's month to a draft of its invoice.
 pub mod draft;
+/// Why an amount is what it is.
+pub mod explain;
 /// From a decision to the tables.
 mod fold;
 /// Instants in JSON.
 mod instant;
 /// Accounts, postings, balances, journal.
 pub mod ledger;
+/// An account's month and what rates it.
+pub mod month;
 /// Do a document's sums hold?
 mod paper;
 /// Answers for lists and reports.
@@ -37,6 +41,9 @@ mod series;
 pub mod standing;
 /// Keys and values of the tables of money.
 pub mod tables;
+
+/// A month under another price book.
+pub mod what_if;
 
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,12 @@
 pub mod account;
 /// Which minutes were expected, and which came.
 pub mod completeness;
+/// Hours of an account's month, line by line.
+pub mod hourly;
 /// What came behind the seal of its hour.
 pub mod late;
+/// Where an hour comes from: owners, nodes, batches.
+pub mod sources;
 /// How far a bill is settled, and what changed since it was final.
 pub mod standing;
 /// A bill as plain text.

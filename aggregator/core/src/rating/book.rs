@@ -9,6 +9,8 @@ mod agreed;
 // From TOML to a checked book.
 mod parse;
 pub(super) use agreed::parse_terms;
+// What changes from one book to another.
+pub mod diff;
 // The meters, dimensions and unit of an item.
 mod selection;
 // Prices, tiers and packages of an item.

@@ -2,7 +2,7 @@
 //! Each unit is in exactly one part (I1).
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use serde::{Deserialize, Serialize};
 use tallyman_common::ids::Owner;
@@ -82,27 +82,53 @@ pub(super) fn compare(
     Ok(sums.0.into_iter().map(view).collect())
 }
 
-fn add_cells(books: Books<'_>, day: Day, sums: &mut Sums) -> Result<(), FoldError> {
-    let (from, to) = (day.hours().start.0.to_be_bytes(), day.hours().end.0.to_be_bytes());
+/// Shows every owner's values in some hours, on time and late, by hour and owner.
+///
+/// # Errors
+/// When the store can't be read or holds what can't be understood, or when `see` fails.
+pub fn each_cell<E: From<FoldError>>(
+    books: Books<'_>,
+    hours: Range<Hour>,
+    mut see: impl FnMut(Hour, &Owner, &OwnerHour) -> Result<(), E>,
+) -> Result<(), E> {
+    let (from, to) = (hours.start.0.to_be_bytes(), hours.end.0.to_be_bytes());
     let mut fault = None;
-    books.store.scan(Table::Cells, &from, &to, &mut |key, value| {
-        fault = add_value(books, key, value, sums).err();
+    let mut visit = |key: &[u8], value: &[u8]| {
+        let (part, owner) = owner_of_key(key).map_err(FoldError::from)?;
+        see(
+            part.hour,
+            &owner,
+            &OwnerHour::decode(value).map_err(FoldError::from)?,
+        )
+    };
+    let scanned = books.store.scan(Table::Cells, &from, &to, &mut |key, value| {
+        fault = visit(key, value).err();
         if fault.is_some() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
-    })?;
+    });
+    scanned.map_err(FoldError::from)?;
     fault.map_or(Ok(()), Err)
 }
 
-fn add_value(books: Books<'_>, key: &[u8], value: &[u8], sums: &mut Sums) -> Result<(), FoldError> {
-    let (part, owner) = owner_of_key(key)?;
-    let value = OwnerHour::decode(value)?;
-    let place = match &owner {
+fn add_cells(books: Books<'_>, day: Day, sums: &mut Sums) -> Result<(), FoldError> {
+    each_cell(books, day.hours(), |hour, owner, value| {
+        add_value(books, (hour, owner), value, sums)
+    })
+}
+
+fn add_value(
+    books: Books<'_>,
+    (hour, owner): (Hour, &Owner),
+    value: &OwnerHour,
+    sums: &mut Sums,
+) -> Result<(), FoldError> {
+    let place = match owner {
         Owner::Host => Some(HOST),
         Owner::Unattributed => Some(UNATTRIBUTED),
-        Owner::Claim(_) if books.registry.tenants.tenant_of(&owner, part.hour).is_none() => Some(UNCONFIRMED),
+        Owner::Claim(_) if books.registry.tenants.tenant_of(owner, hour).is_none() => Some(UNCONFIRMED),
         // Read again below, as bills do.
         Owner::Claim(_) => None,
     };

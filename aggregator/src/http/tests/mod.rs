@@ -12,5 +12,7 @@ mod page;
 mod reads;
 /// Life, readiness, metrics; real connections.
 mod watch;
+/// Why, what if, closing sheet.
+mod why;
 /// The aggregator that is asked.
 mod world;
