@@ -12,7 +12,7 @@ impl Draft<'_> {
     pub(super) fn take_discounts(&mut self) -> Result<(), RatingError> {
         let policies = self.book.policies();
         let terms = self.input.terms;
-        let plan = terms.subscription.as_ref().map(|it| &it.plan);
+        let plan = terms.plan_in(self.input.month);
         for discount in &policies.discounts {
             let has_class = discount.classes.is_empty()
                 || terms
@@ -72,14 +72,8 @@ impl Draft<'_> {
     /// Credits that the plan includes, which lapse with the month, then those that were granted.
     pub(super) fn take_credits(&mut self) -> Result<(), RatingError> {
         let book = self.book;
-        let days = self.plan_days(self.input.month)?.0;
-        let plan = self
-            .input
-            .terms
-            .subscription
-            .as_ref()
-            .and_then(|it| book.policies().plan(&it.plan));
-        if let Some(plan) = plan.filter(|_| days > 0) {
+        let plan = self.input.terms.plan_in(self.input.month);
+        if let Some(plan) = plan.and_then(|it| book.policies().plan(it)) {
             let about = about(&plan.key);
             let credits = self.round(plan.credits.of_one()).map_err(&about)?;
             let lines = self.usage_lines(&[]);
