@@ -15,3 +15,13 @@ mod product;
 mod table;
 // Golden bills.
 mod golden;
+// The naive model: hours.
+mod model;
+// The naive model: months.
+mod month;
+// Random worlds.
+mod worlds;
+// Random worlds as TOML.
+mod texts;
+// The product against the model.
+mod against;
