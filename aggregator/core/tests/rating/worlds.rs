@@ -301,7 +301,9 @@ impl Maker {
             let is_base = old.iter().any(|it| takes_from(it, &item.key));
             item.charge = match (&item.charge, self.chance.below(3)) {
                 (Charge::Percentile { .. }, _) => self.percentile(),
-                (Charge::Metered(tariff), 0) if !is_base => Charge::Metered(self.repriced(tariff)),
+                (charge @ Charge::OfAmounts { .. }, _) => charge.clone(),
+                (_, 0) if !is_base && self.chance.once_in(5) => Charge::Free,
+                (_, 0) if !is_base => Charge::Metered(self.metered()),
                 (charge, _) => charge.clone(),
             };
         }
@@ -311,20 +313,6 @@ impl Maker {
             items.remove(at);
         }
         items
-    }
-
-    fn repriced(&mut self, old: &Metered) -> Metered {
-        let mut new = self.metered();
-        if !SPANS_MAY_CHANGE {
-            while (matches!(new.shape, Shape::PerUnit(_)) && old.over != Span::Hour) || old.over != new.over {
-                new = self.metered();
-            }
-            new.free = match (new.free, old.free) {
-                (Some((quantity, _)), Some((_, span))) => Some((quantity, span)),
-                (_, old) => old,
-            };
-        }
-        new
     }
 
     // Months.
@@ -487,9 +475,6 @@ impl Maker {
             }
             let tenant = (!pools && self.chance.once_in(2)).then(|| (*self.chance.pick(&TENANTS)).to_owned());
             let mut tariff = self.metered();
-            if let (Charge::Metered(old), false) = (&item.charge, SPANS_MAY_CHANGE) {
-                tariff = self.repriced(old);
-            }
             tariff.reset = false;
             let own = self.item(&item.key, Charge::Metered(tariff));
             found.push((tenant, own));
@@ -547,9 +532,6 @@ impl Maker {
         }
     }
 }
-
-/// Whether a new version may count an item over another span than the one before.
-const SPANS_MAY_CHANGE: bool = false;
 
 /// Steps from one bound to the next.
 fn bound(chance: &mut Chance) -> Ratio {
