@@ -25,3 +25,11 @@ mod worlds;
 mod texts;
 // The product against the model.
 mod against;
+// Laws of every bill.
+mod laws;
+// Bounds at -ε, 0, +ε, and the price lists of the user.
+mod bounds;
+// Months, days, zones.
+mod calendars;
+// What is refused.
+mod refusals;
