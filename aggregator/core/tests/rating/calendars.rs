@@ -1,12 +1,12 @@
 //! Months and days of the calendar: each month's length, leap days, both days on which clocks change, zones east and west.
 //!
-//! Expected hours come from the table that people wrote (`worlds::MONTHS`) and from counting days, not from the product.
+//! Expected hours come from the table that people wrote (`zones::MONTHS`) and from counting days, not from the product.
 
 use tallyman_aggregator_core::rating::{BillingZone, Month, hour_text};
 use tallyman_common::time::Hour;
 
 use crate::product::{Case, Use};
-use crate::worlds::{MONTHS, days_of, hours_of};
+use crate::zones::{MONTHS, days_of, hours_of};
 
 const DAILY: &str = r#"
 format = 1

@@ -19,6 +19,8 @@ mod golden;
 mod model;
 // The naive model: months.
 mod month;
+// Months of zones, by hand.
+mod zones;
 // Random worlds.
 mod worlds;
 // Random worlds as TOML.

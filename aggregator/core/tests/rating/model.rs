@@ -79,12 +79,10 @@ pub struct Used {
     pub quantity: Ratio,
 }
 
-/// Items in force for a tenant: those of the book, overridden and with what a plan includes.
+/// Items in force: those of the book, overridden and with what a plan includes.
 #[derive(Clone, Debug)]
 pub struct Version {
     pub from: u32,
-    /// As the book has them, for shares of prices.
-    pub book: Vec<Item>,
     /// By tenant.
     pub items: BTreeMap<String, Vec<Item>>,
 }

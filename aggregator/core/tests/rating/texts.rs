@@ -52,6 +52,13 @@ pub fn book(from: u32, currency: &str, items: &[Item], policies: &Policies) -> S
         put!(text, "\n[[item]]");
         text.push_str(&item(it));
     }
+    text.push_str(&months(items, policies));
+    text
+}
+
+/// What a book says of months.
+fn months(items: &[Item], policies: &Policies) -> String {
+    let mut text = String::new();
     for it in &policies.discounts {
         put!(text, "\n[[discount]]\nkey = \"{0}\"\ntitle = \"{0}\"", it.key);
         put!(
