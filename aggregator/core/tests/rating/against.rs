@@ -103,6 +103,7 @@ fn rows_of(statement: &Statement) -> Vec<String> {
             Cause::Surcharge => "surcharge".to_owned(),
             Cause::Commitment => "commitment".to_owned(),
             Cause::Fee { .. } => "fee".to_owned(),
+            Cause::Late { .. } => "late".to_owned(),
         };
         let (item, amount) = (&line.item, number(line.amount.number()));
         rows.push(format!("{cause}: {item} {} {amount}", line.exact));

@@ -1,6 +1,9 @@
 //! Laws that every bill keeps, over random books and usage: run twice is run once, a split run is a whole run, the order of
 //! arrival does not matter, what is printed sums to what is due, used is free and billed, hours sum to the month (I6, I7).
 
+use std::collections::BTreeMap;
+
+use tallyman_aggregator_core::rating::statement::{Statement, difference};
 use tallyman_aggregator_core::rating::{
     Charge, HourUsage, MeterSum, Month, Position, PriceBook, RatedLine, quantity_of, rate_hour, rate_period,
 };
@@ -192,6 +195,43 @@ fn late_usage_is_rated_in_its_own_place() {
     assert_eq!(amounts(&[(0, "4"), (2, "8")]),             ["0 12", "2 20"]); // 4×3, 6×3 + 2×1
     #[rustfmt::skip]
     assert_eq!(amounts(&[(0, "4"), (1, "5"), (2, "8")]),   ["0 12", "1 15", "2 10"]); // 4×3, 5×3, 1×3 + 7×1
+}
+
+/// Protects: usage that comes late in two turns is billed by two differences; with what was billed first they are what the
+/// month costs had all come in time, to the cent and per tax class.
+#[test]
+fn corrections_of_a_month_telescope() {
+    each(|seed, world, _| {
+        let mut case = world.case.clone();
+        // What was granted pays a difference where it is billed.
+        case.grants.clear();
+        let early = |most: u64| {
+            let mut part = case.clone();
+            let mut chance = Chance::new(seed);
+            part.usage.retain(|_| chance.below(10) < most);
+            part.run().statement
+        };
+        let stages = [early(5), early(8), early(10)];
+        let month = Month::parse(&case.month).expect("a month");
+        let late = |at: usize| difference(month, &stages[at], &stages[at + 1]).expect("a difference");
+        let mut classes: BTreeMap<String, i128> = BTreeMap::new();
+        let nets = |made: &Statement| -> Vec<(String, i128)> {
+            let of = made.lines.iter().zip(&made.net);
+            of.map(|(line, net)| (line.tax_class.clone(), net.minor_units()))
+                .collect()
+        };
+        let corrections = [late(0), late(1)].concat();
+        let corrections = corrections
+            .iter()
+            .map(|it| (it.tax_class.clone(), it.amount.minor_units()));
+        for (class, units) in nets(&stages[0]).into_iter().chain(corrections) {
+            *classes.entry(class).or_insert(0) += units;
+        }
+        for (class, units) in nets(&stages[2]) {
+            *classes.entry(class).or_insert(0) -= units;
+        }
+        assert!(classes.values().all(|it| *it == 0), "seed {seed}: {classes:?}");
+    });
 }
 
 /// Protects: a price book that comes into force behind the month changes nothing of it, not even of items that the book in

@@ -146,6 +146,7 @@ impl Case {
             month: read.month,
             zone: &read.zone,
             grants: &self.grants,
+            late: &[],
             billed_ahead: self.ahead.as_ref().map(|it| Money::parse(it).expect("money")),
         });
         made.unwrap_or_else(|e| panic!("{e}"))

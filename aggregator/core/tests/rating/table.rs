@@ -163,8 +163,9 @@ fn line_row(line: &StatementLine) -> Row {
         Cause::Surcharge => format!("surcharge {item}"),
         Cause::Commitment => "missing to the commitment".to_owned(),
         Cause::Fee { month, days, of } => format!("fee {item}, {month}, {days} of {of} days"),
+        Cause::Late { month, .. } => format!("{month}: {item}"),
     };
-    let quantity = line.quantity.map(|it| it.decimal().to_string());
+    let quantity = line.quantity.map(|it| it.to_string());
     let quantity = match (quantity, line.unit) {
         (Some(quantity), Some(unit)) => format!("{quantity} {unit}"),
         (Some(quantity), None) => quantity,
