@@ -225,7 +225,7 @@ pub(super) fn rated(
         .books_of(&account.currency)
         .filter(|v| !v.versions().is_empty());
     let versions = versions.ok_or_else(|| BillError::NoBook(account.currency.clone()))?;
-    let payees = payees(books, &account.account, &terms, &versions)?;
+    let payees = payees(books, &account.account, (&terms, month), &versions)?;
     let usage = rate_account(books, (&payees, &versions), zone, hours.clone(), terms.pools)?;
     let input = Input {
         sums: &usage.sums,
@@ -250,7 +250,7 @@ pub(super) fn rated(
 pub(super) fn payees(
     books: Books<'_>,
     account: &str,
-    terms: &Terms,
+    (terms, month): (&Terms, Month),
     versions: &BookVersions,
 ) -> Result<Vec<Payee>, DraftError> {
     let tenants = books.registry.tenants.iter().filter(|it| it.account == account);
@@ -258,7 +258,7 @@ pub(super) fn payees(
     for tenant in tenants {
         payees.push(Payee {
             tenant: tenant.tenant.clone(),
-            books: terms.books_for(&tenant.tenant, versions).map_err(rating)?,
+            books: terms.books_for(&tenant.tenant, month, versions).map_err(rating)?,
         });
     }
     Ok(payees)

@@ -353,9 +353,10 @@ impl BookVersions {
             .map(|(_, book)| book)
     }
 
-    /// An item of the newest version that has it.
-    pub fn newest_with(&self, key: &ItemKey) -> Option<&Item> {
-        self.0.iter().rev().find_map(|(_, book)| book.item(key))
+    /// An item of the newest version that has it, of those in force in an hour or before.
+    pub fn newest_with(&self, key: &ItemKey, until: Hour) -> Option<&Item> {
+        let known = self.0.iter().rev().filter(|(from, _)| *from <= until);
+        known.into_iter().find_map(|(_, book)| book.item(key))
     }
 
     /// The book of a digest.

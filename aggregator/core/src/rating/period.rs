@@ -66,15 +66,20 @@ pub struct Position(BTreeMap<ItemKey, Reached>);
 struct Reached {
     unit: &'static str,
     book: Digest,
-    free: Counted,
-    charged: Counted,
+    /// Span of the tariff that was in force last.
+    over: Over,
+    // All three, for the next price book may count in another span than this one.
+    hour: Counted,
+    day: Counted,
+    month: Counted,
 }
 
-/// A quantity since the start of a span.
+/// Quantities since the start of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counted {
     since: Hour,
-    quantity: Quantity,
+    free: Quantity,
+    charged: Quantity,
 }
 
 /// Rates the hours of one month from its beginning, in rising order. Quantities of 0 give no line.
@@ -148,18 +153,21 @@ fn rate_item(
         book,
     };
     if let Charge::Metered(tariff) = item.charge() {
-        let (raised, free, chargeable) = split(tariff, reached.free.quantity, quantity)?;
+        let used = tariff.allowance.map(|it| reached.within(it.over).free);
+        let (raised, free, chargeable) = split(tariff, used.unwrap_or(Quantity::ZERO), quantity)?;
         line.raised_to = raised;
         line.free = free;
-        line.before = reached.charged.quantity;
+        line.before = reached.within(tariff.over).charged;
         let charged = tariff.shape.charge(line.before, chargeable)?;
         Charged {
             amount: line.amount,
             parts: line.parts,
             less: line.less,
         } = charged;
-        reached.free.quantity = reached.free.quantity.checked_add(free)?;
-        reached.charged.quantity = reached.charged.quantity.checked_add(chargeable)?;
+        reached.over = tariff.over;
+        for span in [&mut reached.hour, &mut reached.day, &mut reached.month] {
+            span.add(free, chargeable)?;
+        }
     }
     Ok((line, reached))
 }
@@ -217,28 +225,22 @@ fn money(item: &ItemKey) -> impl Fn(MoneyError) -> RatingError {
 impl Position {
     /// Chargeable quantity of an item in its span so far.
     pub fn of(&self, item: &ItemKey) -> Quantity {
-        self.0.get(item).map_or(Quantity::ZERO, |it| it.charged.quantity)
+        self.0
+            .get(item)
+            .map_or(Quantity::ZERO, |it| it.within(it.over).charged)
     }
 
     /// Where an item stands at the start of an hour.
     fn at(&self, item: &Item, book: Digest, usage: &HourUsage) -> Result<Reached, RatingError> {
         let unit = item.unit_name();
-        let (free_since, charged_since) = match item.charge() {
-            Charge::Metered(tariff) => (
-                tariff.allowance.map_or(usage.hour, |it| since(it.over, usage)),
-                since(tariff.over, usage),
-            ),
-            _ => (usage.hour, usage.hour),
-        };
-        let begin = |since| Counted {
-            since,
-            quantity: Quantity::ZERO,
-        };
         let fresh = Reached {
             unit,
             book,
-            free: begin(free_since),
-            charged: begin(charged_since),
+            over: Over::Hour,
+            hour: Counted::since(usage.hour),
+            day: Counted::since(usage.day),
+            // A position is of one month.
+            month: Counted::since(Hour(0)),
         };
         let Some(before) = self.0.get(item.key()) else {
             return Ok(fresh);
@@ -263,8 +265,10 @@ impl Position {
             }
         };
         Ok(Reached {
-            free: going_on(before.free, fresh.free),
-            charged: going_on(before.charged, fresh.charged),
+            hour: going_on(before.hour, fresh.hour),
+            day: going_on(before.day, fresh.day),
+            month: before.month,
+            over: before.over,
             ..fresh
         })
     }
@@ -279,12 +283,32 @@ impl Position {
     }
 }
 
-/// First hour of the span that an hour lies in. A position is of one month.
-fn since(over: Over, usage: &HourUsage) -> Hour {
-    match over {
-        Over::Hour => usage.hour,
-        Over::Day => usage.day,
-        Over::Month => Hour(0),
+impl Reached {
+    fn within(&self, over: Over) -> Counted {
+        match over {
+            Over::Hour => self.hour,
+            Over::Day => self.day,
+            Over::Month => self.month,
+        }
+    }
+}
+
+impl Counted {
+    fn since(since: Hour) -> Self {
+        let (free, charged) = (Quantity::ZERO, Quantity::ZERO);
+        Self { since, free, charged }
+    }
+
+    fn add(&mut self, free: Quantity, charged: Quantity) -> Result<(), MoneyError> {
+        for (sum, more) in [(&mut self.free, free), (&mut self.charged, charged)] {
+            // Most hours have nothing free, and are the first of their span.
+            if sum.is_zero() {
+                *sum = more;
+            } else if !more.is_zero() {
+                *sum = sum.checked_add(more)?;
+            }
+        }
+        Ok(())
     }
 }
 

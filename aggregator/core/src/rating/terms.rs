@@ -90,11 +90,25 @@ impl Terms {
         super::book::parse_terms(text, book)
     }
 
-    /// The price books as they are for a tenant: with its own items, and with the quantities that its plan includes.
-    pub fn books_for(&self, tenant: &str, books: &BookVersions) -> Result<BookVersions, RatingError> {
+    /// The plan of a month: what belongs to a plan is not for months in which no day has it.
+    pub fn plan_in(&self, month: Month) -> Option<&ItemKey> {
+        let subscription = self.subscription.as_ref()?;
+        let has_begun = subscription.from.month() <= month;
+        let goes_on = subscription.until.is_none_or(|it| it > month.first_day());
+        (has_begun && goes_on).then_some(&subscription.plan)
+    }
+
+    /// The price books as they are for a tenant in a month: with its own items, and with the quantities that its plan
+    /// includes.
+    pub fn books_for(
+        &self,
+        tenant: &str,
+        month: Month,
+        books: &BookVersions,
+    ) -> Result<BookVersions, RatingError> {
         let own = |it: &&Override| it.tenant.as_deref().is_none_or(|name| name == tenant);
         let items: Vec<&Item> = self.overrides.iter().filter(own).map(|it| &it.item).collect();
-        let plan = self.subscription.as_ref().map(|it| &it.plan);
+        let plan = self.plan_in(month);
         books.map(|book| {
             let included = plan.and_then(|it| book.policies().plan(it));
             let quantities = included.map_or(&[][..], |it| &it.quantities[..]);

@@ -99,8 +99,7 @@ fn parse_book(reader: &Reader<'_, '_>, text: &str, faults: &mut Faults<'_>) -> O
         None => Some(Rounding::HalfUp),
     };
     let (items, share_order) = parse_items(reader, faults);
-    let keys: Vec<ItemKey> = items.iter().map(|it| it.key.clone()).collect();
-    let policies = parse_policies(reader, faults, &keys);
+    let policies = parse_policies(reader, faults, &items);
     Some(PriceBook {
         name: name?.value.to_owned(),
         currency: currency?,

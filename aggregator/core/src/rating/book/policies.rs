@@ -10,7 +10,7 @@ use super::super::policy::{Cut, Cycle, Discount, Plan, Policies, Step, Surcharge
 use super::charges::{parse_percent, parse_price};
 use super::parse::{parse_titles, path_of, taken};
 use super::reader::{Faults, Reader};
-use super::{DEFAULT_TAX_CLASS, ItemKey};
+use super::{Charge, DEFAULT_TAX_CLASS, Item, ItemKey};
 
 /// Keys of the head that belong to policies.
 pub(super) const POLICY_KEYS: &[&str] = &[
@@ -41,8 +41,9 @@ const TAX_KEYS: &[&str] = &["class", "title", "percent"];
 pub(super) fn parse_policies(
     reader: &Reader<'_, '_>,
     faults: &mut Faults<'_>,
-    items: &[ItemKey],
+    of: &[Item],
 ) -> Option<Policies> {
+    let items: &[ItemKey] = &of.iter().map(|it| it.key.clone()).collect::<Vec<_>>();
     let count = faults.count();
     let in_turn = match reader.text(faults, "discounts") {
         None => Some(false),
@@ -65,7 +66,7 @@ pub(super) fn parse_policies(
             parse_surcharge(it, faults, items)
         }),
         plans: each(reader, faults, "plan", PLAN_KEYS, |it, faults| {
-            parse_plan(it, faults, items)
+            parse_plan(it, faults, of)
         }),
         taxes: each(reader, faults, "tax", TAX_KEYS, parse_tax),
     };
@@ -276,7 +277,7 @@ fn parse_surcharge(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[It
     })
 }
 
-fn parse_plan(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[ItemKey]) -> Option<Plan> {
+fn parse_plan(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[Item]) -> Option<Plan> {
     let (key, titles) = (parse_key(reader, faults), parse_named(reader, faults));
     let fee = parse_price(reader, faults, "fee");
     let per = reader.required(faults, "per");
@@ -299,16 +300,7 @@ fn parse_plan(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[ItemKey
         None => Some(Price::ZERO),
         Some(_) => parse_price(reader, faults, "credits"),
     };
-    let mut quantities = Vec::new();
-    for (item, text) in reader.text_table(faults, "quantities") {
-        let at = reader.key_offset("quantities").unwrap_or(reader.offset());
-        match (ItemKey::parse(item), Quantity::parse(text)) {
-            (Ok(item), Ok(quantity)) if items.contains(&item) => quantities.push((item, quantity)),
-            (Ok(item), Ok(_)) => reader.fault(faults, at, format!("there is no {}", path_of(&item))),
-            (Err(reason), _) => reader.fault(faults, at, reason),
-            (_, Err(reason)) => reader.fault(faults, at, format!("`quantities.{item}`: {reason}")),
-        }
-    }
+    let quantities = parse_quantities(reader, faults, items);
     Some(Plan {
         tax_class: parse_tax_class(reader, faults)?,
         key: key?,
@@ -319,6 +311,44 @@ fn parse_plan(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[ItemKey
         credits: credits?,
         quantities,
     })
+}
+
+/// Reads the quantities that a plan includes. Each must be one that it can give.
+fn parse_quantities(
+    reader: &Reader<'_, '_>,
+    faults: &mut Faults<'_>,
+    items: &[Item],
+) -> Vec<(ItemKey, Quantity)> {
+    let mut quantities = Vec::new();
+    for (item, text) in reader.text_table(faults, "quantities") {
+        let at = reader.key_offset("quantities").unwrap_or(reader.offset());
+        let known = items.iter().find(|it| it.key.as_str() == item);
+        match (known, Quantity::parse(text)) {
+            (Some(known), Ok(quantity)) => match cannot_include(known) {
+                None => quantities.push((known.key.clone(), quantity)),
+                Some(why) => {
+                    let path = path_of(&known.key);
+                    let reason = format!("{path} has {why}, so a plan can't include a quantity of it");
+                    reader.fault(faults, at, reason);
+                }
+            },
+            (None, _) => match ItemKey::parse(item) {
+                Ok(key) => reader.fault(faults, at, format!("there is no {}", path_of(&key))),
+                Err(reason) => reader.fault(faults, at, reason),
+            },
+            (_, Err(reason)) => reader.fault(faults, at, format!("`quantities.{item}`: {reason}")),
+        }
+    }
+    quantities
+}
+
+/// Why a plan can't include a quantity of an item; none if it can.
+fn cannot_include(item: &Item) -> Option<&'static str> {
+    match &item.charge {
+        Charge::Metered(tariff) if tariff.allowance.is_some() => Some("an allowance of its own"),
+        Charge::Metered(_) => None,
+        _ => Some("no metered price"),
+    }
 }
 
 fn parse_tax(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<TaxRate> {

@@ -1,6 +1,7 @@
 //! Discounts, coupons and credits: how much, from which lines, and never more than is left of them.
 
 use tallyman_common::money::{Amount, Money, MoneyError, Percent, largest_remainder};
+use tallyman_common::time::Hour;
 
 use super::{Cause, Deduction, Draft, about};
 use crate::rating::RatingError;
@@ -11,7 +12,7 @@ impl Draft<'_> {
     pub(super) fn take_discounts(&mut self) -> Result<(), RatingError> {
         let policies = self.book.policies();
         let terms = self.input.terms;
-        let plan = terms.subscription.as_ref().map(|it| &it.plan);
+        let plan = terms.plan_in(self.input.month);
         for discount in &policies.discounts {
             let has_class = discount.classes.is_empty()
                 || terms
@@ -29,13 +30,10 @@ impl Draft<'_> {
 
     fn take_discount(&mut self, discount: &Discount, in_turn: bool) -> Result<(), MoneyError> {
         let lines = self.lines_of(&discount.items);
-        let raw = self.raw_between(discount, &lines)?;
-        let taken_before = if in_turn {
-            self.taken_from(&lines)?
-        } else {
-            Amount::ZERO
+        let basis = match (discount.from, discount.until) {
+            (None, None) => self.raw(&lines, in_turn)?,
+            dates => self.raw_between(dates, &lines, in_turn)?,
         };
-        let basis = raw.checked_sub(taken_before)?;
         if basis <= Amount::ZERO {
             return Ok(());
         }
@@ -74,14 +72,8 @@ impl Draft<'_> {
     /// Credits that the plan includes, which lapse with the month, then those that were granted.
     pub(super) fn take_credits(&mut self) -> Result<(), RatingError> {
         let book = self.book;
-        let days = self.plan_days(self.input.month)?.0;
-        let plan = self
-            .input
-            .terms
-            .subscription
-            .as_ref()
-            .and_then(|it| book.policies().plan(&it.plan));
-        if let Some(plan) = plan.filter(|_| days > 0) {
+        let plan = self.input.terms.plan_in(self.input.month);
+        if let Some(plan) = plan.and_then(|it| book.policies().plan(it)) {
             let about = about(&plan.key);
             let credits = self.round(plan.credits.of_one()).map_err(&about)?;
             let lines = self.usage_lines(&[]);
@@ -96,7 +88,9 @@ impl Draft<'_> {
         }
         for grant in self.input.grants {
             let lines = self.lines_of(&grant.items);
-            let taken = self.take(&grant.key, &grant.titles, &lines, grant.left);
+            let taken = self
+                .due(grant.left)
+                .and_then(|off| self.take(&grant.key, &grant.titles, &lines, off));
             let taken = taken.map_err(RatingError::Total)?;
             // What is not used of a grant stays.
             self.credits.extend(taken.map(|it| Deduction {
@@ -107,10 +101,25 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Places of the lines of some items of which something is left, all if empty.
+    /// So much of a credit, but not more than is due in all: days of a fee that come back make no money of a credit.
+    fn due(&self, credit: Money) -> Result<Money, MoneyError> {
+        let due = self
+            .left
+            .iter()
+            .copied()
+            .try_fold(self.zero(), Money::checked_add)?;
+        Ok(if credit.minor_units() > due.minor_units() {
+            due
+        } else {
+            credit
+        })
+    }
+
+    /// Places of the lines of some items, all if empty. A line below zero, such as what is above a maximum, is among them:
+    /// what its item costs is the sum of both.
     fn lines_of(&self, items: &[ItemKey]) -> Vec<usize> {
-        let lines = self.lines.iter().zip(&self.left).enumerate();
-        let chosen = lines.filter(|(_, (line, left))| applies(items, &line.item) && left.minor_units() > 0);
+        let lines = self.lines.iter().enumerate();
+        let chosen = lines.filter(|(_, line)| applies(items, &line.item));
         chosen.map(|(at, _)| at).collect()
     }
 
@@ -128,13 +137,25 @@ impl Draft<'_> {
             .try_fold(self.zero(), Money::checked_add)
     }
 
-    /// The exact cost of lines, of usage within the discount's dates only.
-    fn raw_between(&self, discount: &Discount, lines: &[usize]) -> Result<Amount, MoneyError> {
-        let sums = self.input.sums;
-        if discount.from.is_none() && discount.until.is_none() {
-            return Amount::sum(lines.iter().map(|at| self.lines[*at].exact));
+    /// The exact cost of lines; where discounts are taken in turn, less what earlier ones took.
+    fn raw(&self, lines: &[usize], in_turn: bool) -> Result<Amount, MoneyError> {
+        let raw = Amount::sum(lines.iter().map(|at| self.lines[*at].exact))?;
+        if !in_turn {
+            return Ok(raw);
         }
-        let segments = sums.segments_in(discount.from, discount.until);
+        let amounts = Amount::sum(lines.iter().map(|at| self.lines[*at].amount.exact()))?;
+        raw.checked_sub(amounts.checked_sub(self.left_of(lines)?.exact())?)
+    }
+
+    /// The same of usage within dates only.
+    fn raw_between(
+        &self,
+        (from, until): (Option<Hour>, Option<Hour>),
+        lines: &[usize],
+        in_turn: bool,
+    ) -> Result<Amount, MoneyError> {
+        let sums = self.input.sums;
+        let segments = sums.segments_in(from, until);
         let mut all = Amount::ZERO;
         for at in lines {
             let line = &self.lines[*at];
@@ -143,16 +164,39 @@ impl Draft<'_> {
             };
             let sum = sums.tenants.get(tenant).and_then(|it| it.get(&line.item));
             let inside = sum.and_then(|it| it.segments.get(segments.clone()));
-            let inside = inside.into_iter().flatten().copied();
-            all = all.checked_add(Amount::sum(inside)?)?;
+            let inside = Amount::sum(inside.into_iter().flatten().copied())?;
+            let inside = inside.min(self.net_of(*at)?);
+            all = all.checked_add(inside)?;
+            if in_turn {
+                all = all.checked_sub(self.taken_within(*at, inside)?.exact())?;
+            }
         }
         Ok(all)
     }
 
-    /// What earlier discounts took from lines.
-    fn taken_from(&self, lines: &[usize]) -> Result<Amount, MoneyError> {
-        let left = self.left_of(lines)?.exact();
-        Amount::sum(lines.iter().map(|at| self.lines[*at].amount.exact()))?.checked_sub(left)
+    /// What usage costs less what of it is above its maximum, which stands behind it.
+    fn net_of(&self, at: usize) -> Result<Amount, MoneyError> {
+        let line = &self.lines[at];
+        match self.lines.get(at + 1) {
+            Some(next) if next.item == line.item && matches!(next.cause, Cause::Maximum(_)) => {
+                line.exact.checked_add(next.exact)
+            }
+            _ => Ok(line.exact),
+        }
+    }
+
+    /// What earlier discounts took from a part of a line: their part of it, in proportion.
+    fn taken_within(&self, at: usize, inside: Amount) -> Result<Money, MoneyError> {
+        let taken = self.lines[at].amount.checked_sub(self.left[at])?;
+        let inside_units = self.round(inside)?;
+        let outside = self.round(self.net_of(at)?)?.checked_sub(inside_units)?;
+        let weights = [inside_units, outside].map(|it| u128::try_from(it.minor_units()));
+        match weights {
+            [Ok(inside), Ok(outside)] if inside > 0 => Ok(largest_remainder(taken, &[inside, outside])?[0]),
+            // Nothing was taken from what costs nothing; a part that is more than the whole bore all of it.
+            [Ok(_), Err(_)] => Ok(taken),
+            _ => Ok(self.zero()),
+        }
     }
 
     fn cut(&self, cut: &Cut, basis: Amount) -> Result<(Option<Percent>, Money), MoneyError> {
@@ -170,7 +214,8 @@ impl Draft<'_> {
         }
     }
 
-    /// Takes an amount off what is left of some lines, split by largest remainder; less if there is less.
+    /// Takes an amount off what is left of some lines, split by largest remainder over those above zero; less if there
+    /// is less in all.
     fn take(
         &mut self,
         key: &str,
@@ -179,12 +224,15 @@ impl Draft<'_> {
         off: Money,
     ) -> Result<Option<Deduction>, MoneyError> {
         let left = self.left_of(lines)?;
+        let mut lines = lines.to_vec();
+        lines.retain(|at| self.left[*at].minor_units() > 0);
         let is_cut_short = off.minor_units() > left.minor_units();
         let taken = if is_cut_short { left } else { off };
         if taken.minor_units() <= 0 {
             return Ok(None);
         }
-        // All of these lines have something left, so the weights are above 0 and no part exceeds its line.
+        // All of these lines have something left, and together no less than is taken, for lines below zero only lessen
+        // that: so the weights are above 0 and no part exceeds its line.
         let weights: Vec<u128> = lines
             .iter()
             .map(|at| self.left[*at].minor_units().unsigned_abs())

@@ -28,6 +28,10 @@ tax_class = "reduced"
 /// First hour of November 2026 in UTC.
 const NOVEMBER: u32 = 498192;
 
+fn november() -> Month {
+    Month::parse("2026-11").expect("month")
+}
+
 fn books(currency: &str, policies: &str) -> BookVersions {
     let text = format!("format = 1\nname = \"T\"\ncurrency = \"{currency}\"\n{policies}\n{ITEMS}");
     let book = PriceBook::parse(&text).unwrap_or_else(|faults| panic!("{faults:#?}"));
@@ -39,7 +43,7 @@ fn sums(books: &BookVersions, terms: &Terms, usage: &[(&str, u32, &str, &str)]) 
     let mut sums = MonthSums::new(books);
     let tenants: std::collections::BTreeSet<&str> = usage.iter().map(|it| it.0).collect();
     for tenant in tenants {
-        let own = terms.books_for(tenant, books).expect("books");
+        let own = terms.books_for(tenant, november(), books).expect("books");
         let mut hours: Vec<HourUsage> = Vec::new();
         for (_, hour, item, quantity) in usage.iter().filter(|it| it.0 == tenant) {
             let pair = (
@@ -91,7 +95,7 @@ fn made(case: &Case<'_>) -> Statement {
         books: &books,
         until: Hour(NOVEMBER + 719),
         terms: &terms,
-        month: Month::parse("2026-11").expect("month"),
+        month: november(),
         zone: &BillingZone::utc(),
         grants: case.grants,
         late: &[],

@@ -12,13 +12,14 @@ impl Draft<'_> {
     /// Lines by tenant, in the order of the price book; items that only earlier versions had come last, by key.
     pub(super) fn add_usage(&mut self) -> Result<(), RatingError> {
         for (tenant, items) in &self.input.sums.tenants {
-            let own = self.input.terms.books_for(tenant, self.input.books)?;
+            let (month, books) = (self.input.month, self.input.books);
+            let own = self.input.terms.books_for(tenant, month, books)?;
             let hour = self.input.until;
             let now = own.at(hour).ok_or(RatingError::NoPriceBook { hour })?;
             let mut keys: Vec<&ItemKey> = items.keys().collect();
             keys.sort_by_key(|key| (now.place_of(key), *key));
             for key in keys {
-                let item = now.item(key).or_else(|| own.newest_with(key));
+                let item = now.item(key).or_else(|| own.newest_with(key, hour));
                 let item = item.ok_or_else(|| RatingError::UnknownItem { item: key.clone() })?;
                 self.add_item(tenant, item, &items[key])?;
             }

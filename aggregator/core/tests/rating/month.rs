@@ -1,0 +1,470 @@
+//! The naive model of a month: lines, minimum and maximum, surcharges, discounts, commitment, fees, coupons, credits, tax, in
+//! that order (docs/PRICES.md). Fractions; calls nothing of the product.
+
+use crate::exact::Ratio;
+use crate::model::{Charge, Item, Rated, graduated};
+
+#[derive(Clone, Debug)]
+pub enum Cut {
+    Percent(Ratio),
+    Amount(Ratio),
+    Steps(Vec<(Ratio, Ratio)>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Discount {
+    pub key: String,
+    pub items: Vec<String>,
+    pub classes: Vec<String>,
+    pub plans: Vec<String>,
+    pub from: Option<u32>,
+    pub until: Option<u32>,
+    pub cut: Cut,
+}
+
+#[derive(Clone, Debug)]
+pub struct Surcharge {
+    pub key: String,
+    pub items: Vec<String>,
+    pub above: Ratio,
+    pub percent: Ratio,
+    pub tax_class: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub key: String,
+    pub fee: Ratio,
+    pub is_yearly: bool,
+    pub in_advance: bool,
+    pub credits: Ratio,
+    pub quantities: Vec<(String, Ratio)>,
+    pub tax_class: String,
+}
+
+/// What a book says of months.
+#[derive(Clone, Debug)]
+pub struct Policies {
+    pub places: u32,
+    pub in_turn: bool,
+    pub tax_included: bool,
+    pub discounts: Vec<Discount>,
+    pub surcharges: Vec<Surcharge>,
+    pub plan: Option<Plan>,
+    pub taxes: Vec<(String, Ratio)>,
+}
+
+/// A plan from a day on, in days of the model's calendar: months are counted from 0, days of a month from 0.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    pub from: (u32, u32),
+    pub until: Option<(u32, u32)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Coupon {
+    pub key: String,
+    pub items: Vec<String>,
+    pub cut: Cut,
+    /// Months from 0; how many.
+    pub from: u32,
+    pub months: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Agreed {
+    pub class: Option<String>,
+    pub subscription: Option<Subscription>,
+    pub commitment: Option<Ratio>,
+    pub tax_exempt: bool,
+    pub coupons: Vec<Coupon>,
+    /// Key, amount, items.
+    pub grants: Vec<(String, Ratio, Vec<String>)>,
+    pub ahead: Ratio,
+}
+
+/// The month that is billed: its number and its length, and that of the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Which {
+    pub number: u32,
+    pub days: u32,
+    pub next_days: u32,
+    pub hours: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    cause: String,
+    item: String,
+    tenant: String,
+    is_usage: bool,
+    is_fee: bool,
+    class: String,
+    exact: Ratio,
+    amount: Ratio,
+    left: Ratio,
+}
+
+/// A month that is being made.
+pub struct Made<'a> {
+    policies: &'a Policies,
+    agreed: &'a Agreed,
+    which: Which,
+    rated: &'a [Rated],
+    lines: Vec<Line>,
+    off: Vec<String>,
+    credits: Vec<String>,
+}
+
+/// The rows of a statement, as `against` writes those of the product. `items` are each tenant's, in the order of the bill.
+pub fn statement(
+    policies: &Policies,
+    agreed: &Agreed,
+    which: Which,
+    rated: &[Rated],
+    items: &[(String, Vec<Item>)],
+) -> Vec<String> {
+    let mut made = Made {
+        policies,
+        agreed,
+        which,
+        rated,
+        lines: Vec::new(),
+        off: Vec::new(),
+        credits: Vec::new(),
+    };
+    for (tenant, items) in items {
+        items.iter().for_each(|item| made.usage(tenant, item));
+    }
+    made.surcharges();
+    made.discounts();
+    made.commitment();
+    made.fees();
+    made.coupons();
+    made.use_credits();
+    made.rows()
+}
+
+fn has(list: &[String], key: &str) -> bool {
+    list.is_empty() || list.iter().any(|it| it == key)
+}
+
+impl Made<'_> {
+    fn round(&self, exact: Ratio) -> Ratio {
+        exact.rounded(self.policies.places)
+    }
+
+    fn push(&mut self, cause: String, item: &str, class: &str, exact: Ratio) -> usize {
+        let amount = self.round(exact);
+        self.lines.push(Line {
+            cause,
+            item: item.to_owned(),
+            tenant: String::new(),
+            is_usage: false,
+            is_fee: false,
+            class: class.to_owned(),
+            exact,
+            amount,
+            left: amount,
+        });
+        self.lines.len() - 1
+    }
+
+    fn usage(&mut self, tenant: &str, item: &Item) {
+        let hours: Vec<&Rated> = self
+            .rated
+            .iter()
+            .filter(|it| it.tenant == tenant && it.item == item.key)
+            .collect();
+        if hours.is_empty() {
+            return;
+        }
+        let exact = match &item.charge {
+            Charge::Percentile { percentile, tiers } => {
+                let mut all: Vec<Ratio> = hours.iter().map(|it| it.quantity).collect();
+                all.resize(usize::try_from(self.which.hours).expect("few"), Ratio::ZERO);
+                all.sort_unstable();
+                let rank = (Ratio::whole(i128::from(self.which.hours)) * *percentile / Ratio::HUNDRED).ceil();
+                graduated(tiers, all[usize::try_from(rank).expect("above 0") - 1])
+            }
+            _ => hours.iter().map(|it| it.amount).sum(),
+        };
+        let at = self.push(format!("usage of {tenant}"), &item.key, &item.tax_class, exact);
+        (self.lines[at].tenant, self.lines[at].is_usage) = (tenant.to_owned(), true);
+        let bound = match (item.minimum, item.maximum) {
+            (Some(least), _) if exact < least => Some((least, "minimum")),
+            (_, Some(most)) if exact > most => Some((most, "maximum")),
+            _ => None,
+        };
+        if let Some((bound, what)) = bound {
+            let amount = self.round(bound) - self.lines[at].amount;
+            let at = self.push(
+                format!("{what} of {tenant}"),
+                &item.key,
+                &item.tax_class,
+                bound - exact,
+            );
+            (self.lines[at].amount, self.lines[at].left) = (amount, amount);
+            self.lines[at].tenant = tenant.to_owned();
+        }
+    }
+
+    fn surcharges(&mut self) {
+        let usage = self.lines.len();
+        for it in &self.policies.surcharges {
+            let of = self.lines[..usage]
+                .iter()
+                .filter(|line| has(&it.items, &line.item));
+            let cost: Ratio = of.map(|line| line.exact).sum();
+            if cost > it.above {
+                let exact = (cost - it.above) * it.percent / Ratio::HUNDRED;
+                self.push("surcharge".to_owned(), &it.key, &it.tax_class, exact);
+            }
+        }
+    }
+
+    fn discounts(&mut self) {
+        let policies = self.policies;
+        for it in &policies.discounts {
+            let class = self.agreed.class.as_ref();
+            let has_class = it.classes.is_empty() || class.is_some_and(|own| it.classes.contains(own));
+            let plan = policies.plan.as_ref().filter(|_| self.days(0) > 0);
+            let has_plan = it.plans.is_empty() || plan.is_some_and(|own| it.plans.contains(&own.key));
+            if !has_class || !has_plan {
+                continue;
+            }
+            let of: Vec<usize> = (0..self.lines.len())
+                .filter(|at| has(&it.items, &self.lines[*at].item))
+                .collect();
+            let basis = if it.from.is_none() && it.until.is_none() {
+                let lines = || of.iter().map(|at| &self.lines[*at]);
+                let before: Ratio = lines().map(|line| line.amount - line.left).sum();
+                let raw: Ratio = lines().map(|line| line.exact).sum();
+                if policies.in_turn { raw - before } else { raw }
+            } else {
+                of.iter().map(|at| self.dated(*at, it)).sum()
+            };
+            if basis.is_above_zero() {
+                self.cut(&it.key, &it.cut, basis, &of);
+            }
+        }
+    }
+
+    /// What a line of usage cost within the dates of a discount; never more than its item cost at all.
+    fn dated(&self, at: usize, discount: &Discount) -> Ratio {
+        let line = &self.lines[at];
+        if !line.is_usage {
+            return Ratio::ZERO;
+        }
+        let is_inside = |hour: u32| {
+            discount.from.is_none_or(|it| hour >= it) && discount.until.is_none_or(|it| hour < it)
+        };
+        let hours = self
+            .rated
+            .iter()
+            .filter(|it| it.tenant == line.tenant && it.item == line.item);
+        let inside: Ratio = hours.filter(|it| is_inside(it.at.hour)).map(|it| it.amount).sum();
+        let above = self
+            .lines
+            .get(at + 1)
+            .filter(|it| it.cause.starts_with("maximum"));
+        let whole = line.exact + above.map_or(Ratio::ZERO, |it| it.exact);
+        let inside = inside.min(whole);
+        if !self.policies.in_turn {
+            return inside;
+        }
+        // Of what was taken from the line before, this part bore its share in minor units.
+        let taken = line.amount - line.left;
+        let (part, all) = (self.round(inside), self.round(whole));
+        if !part.is_above_zero() {
+            return inside;
+        }
+        if part >= all {
+            return inside - taken;
+        }
+        inside - split(taken, &[part, all - part], self.policies.places)[0]
+    }
+
+    /// Takes a cut of a basis off lines.
+    fn cut(&mut self, key: &str, cut: &Cut, basis: Ratio, of: &[usize]) {
+        let percent = match cut {
+            Cut::Percent(percent) => Some(*percent),
+            Cut::Amount(_) => None,
+            Cut::Steps(steps) => {
+                let passed = steps.iter().rev().find(|(above, _)| basis > *above);
+                Some(passed.map_or(Ratio::ZERO, |(_, percent)| *percent))
+            }
+        };
+        let off = match (cut, percent) {
+            (Cut::Amount(amount), _) => self.round(*amount),
+            (_, Some(percent)) => self.round(basis * percent / Ratio::HUNDRED),
+            _ => unreachable!("only amounts have no percentage"),
+        };
+        let taken = self.take(off, of);
+        if taken.is_above_zero() {
+            self.off.push(format!("discount {key} {}", -taken));
+        }
+    }
+
+    /// Takes money off lines above zero; no more than the lines cost together.
+    fn take(&mut self, off: Ratio, of: &[usize]) -> Ratio {
+        let left: Ratio = of.iter().map(|at| self.lines[*at].left).sum();
+        let taken = off.min(left);
+        if !taken.is_above_zero() {
+            return Ratio::ZERO;
+        }
+        let open: Vec<usize> = of
+            .iter()
+            .copied()
+            .filter(|at| self.lines[*at].left.is_above_zero())
+            .collect();
+        let weights: Vec<Ratio> = open.iter().map(|at| self.lines[*at].left).collect();
+        for (at, part) in open.iter().zip(split(taken, &weights, self.policies.places)) {
+            self.lines[*at].left = self.lines[*at].left - part;
+        }
+        taken
+    }
+
+    fn due(&self) -> Ratio {
+        self.lines.iter().map(|it| it.left).sum()
+    }
+
+    fn commitment(&mut self) {
+        if let Some(commitment) = self.agreed.commitment {
+            let missing = self.round(commitment) - self.due();
+            if missing.is_above_zero() {
+                self.push("commitment".to_owned(), "commitment", "standard", missing);
+            }
+        }
+    }
+
+    /// Days of a month with the plan; `ahead` is 0 for the month that is billed, 1 for the next.
+    fn days(&self, ahead: u32) -> u32 {
+        let month = self.which.number + ahead;
+        let length = if ahead == 0 {
+            self.which.days
+        } else {
+            self.which.next_days
+        };
+        let Some(own) = &self.agreed.subscription else {
+            return 0;
+        };
+        let with = |day: &u32| (month, *day) >= own.from && own.until.is_none_or(|it| (month, *day) < it);
+        u32::try_from((0..length).filter(with).count()).expect("few days")
+    }
+
+    fn fees(&mut self) {
+        let (Some(plan), Some(own)) = (self.policies.plan.clone(), self.agreed.subscription.clone()) else {
+            return;
+        };
+        let fee = |made: &Self, ahead: u32| {
+            let days = made.days(ahead);
+            let of = if ahead == 0 {
+                made.which.days
+            } else {
+                made.which.next_days
+            };
+            let month = made.which.number + ahead;
+            match (days, plan.is_yearly) {
+                (0, _) => Ratio::ZERO,
+                (_, true) if month % 12 == own.from.0 % 12 => made.round(plan.fee),
+                (_, true) => Ratio::ZERO,
+                (days, false) => made.round(plan.fee * Ratio::new(i128::from(days), i128::from(of))),
+            }
+        };
+        let mut due = vec![fee(self, 0)];
+        if plan.in_advance {
+            due = vec![due[0] - self.agreed.ahead, fee(self, 1)];
+        }
+        for fee in due.into_iter().filter(|it| !it.is_zero()) {
+            let at = self.push("fee".to_owned(), &plan.key, &plan.tax_class, fee);
+            self.lines[at].is_fee = true;
+        }
+    }
+
+    fn coupons(&mut self) {
+        for it in &self.agreed.coupons {
+            let month = self.which.number;
+            if month < it.from || it.months.is_some_and(|months| month >= it.from + months) {
+                continue;
+            }
+            let of: Vec<usize> = (0..self.lines.len())
+                .filter(|at| has(&it.items, &self.lines[*at].item))
+                .collect();
+            let left = of.iter().map(|at| self.lines[*at].left).sum();
+            self.cut(&it.key, &it.cut, left, &of);
+        }
+    }
+
+    fn use_credits(&mut self) {
+        if let Some(plan) = self.policies.plan.as_ref().filter(|_| self.days(0) > 0) {
+            let usage: Vec<usize> = (0..self.lines.len())
+                .filter(|at| !self.lines[*at].is_fee)
+                .collect();
+            let credits = self.round(plan.credits);
+            let taken = self.take(credits, &usage);
+            if taken.is_above_zero() {
+                self.off.push(format!("discount {} {}", plan.key, -taken));
+            }
+        }
+        for (key, amount, items) in &self.agreed.grants {
+            let of: Vec<usize> = (0..self.lines.len())
+                .filter(|at| has(items, &self.lines[*at].item))
+                .collect();
+            let taken = self.take((*amount).min(self.due()), &of);
+            if taken.is_above_zero() {
+                self.credits.push(format!("credit {key} {}", -taken));
+            }
+        }
+    }
+
+    fn rows(self) -> Vec<String> {
+        let mut rows: Vec<String> = self
+            .lines
+            .iter()
+            .map(|it| format!("{}: {} {} {}", it.cause, it.item, it.exact, it.amount))
+            .collect();
+        let mut total = self.due();
+        rows.extend(self.off.iter().chain(&self.credits).cloned());
+        for (class, rate) in self.policies.taxes.iter().filter(|_| !self.agreed.tax_exempt) {
+            let of: Vec<&Line> = self.lines.iter().filter(|it| it.class == *class).collect();
+            if of.is_empty() {
+                continue;
+            }
+            let basis: Ratio = of.iter().map(|it| it.left).sum();
+            let amount = match self.policies.tax_included {
+                true => basis * *rate / (Ratio::HUNDRED + *rate),
+                false => basis * *rate / Ratio::HUNDRED,
+            };
+            let amount = self.round(amount);
+            rows.push(format!("tax {class} of {basis} {amount}"));
+            if !self.policies.tax_included {
+                total = total + amount;
+            }
+        }
+        rows.push(format!("total {total}"));
+        rows
+    }
+}
+
+/// Splits money by largest remainder, equal ones to the earlier part.
+fn split(money: Ratio, weights: &[Ratio], places: u32) -> Vec<Ratio> {
+    let unit = Ratio::new(1, 10_i128.pow(places));
+    let all: Ratio = weights.iter().copied().sum();
+    let exact: Vec<Ratio> = weights.iter().map(|it| money / unit * *it / all).collect();
+    let mut units: Vec<i128> = exact.iter().map(|it| it.floor()).collect();
+    let mut missing = (money / unit).floor() - units.iter().sum::<i128>();
+    while missing > 0 {
+        let rest = |at: usize| exact[at] - Ratio::whole(units[at]);
+        // The first of the largest.
+        let mut best = 0;
+        for at in 1..units.len() {
+            if rest(at) > rest(best) {
+                best = at;
+            }
+        }
+        units[best] += 1;
+        missing -= 1;
+    }
+    units.into_iter().map(|it| Ratio::whole(it) * unit).collect()
+}
