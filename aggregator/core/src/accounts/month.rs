@@ -112,7 +112,7 @@ pub fn at_month<T, E: From<DraftError>>(
     let versions = versions.filter(|it| !it.versions().is_empty());
     let no_book = || DraftError::from(BillError::NoBook(payer.currency.clone()));
     let versions = versions.ok_or_else(no_book)?;
-    let payees = payees(books, &payer.account, &terms, &versions)?;
+    let payees = payees(books, &payer.account, (&terms, month), &versions)?;
     ask(AccountMonth {
         books,
         payer,

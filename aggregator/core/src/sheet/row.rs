@@ -65,7 +65,10 @@ pub(super) fn row(
     let balances = accounted(&sums)? == sums[0];
     let usage = Parts::of(&sums, base_text);
     let item = match key {
-        RowKey::Item(key) => versions.newest_with(key),
+        RowKey::Item(key) => {
+            let last = by_book.keys().next_back();
+            last.and_then(|last| versions.newest_with(key, *last))
+        }
         RowKey::Meter(_) => None,
     };
     let list = listed(versions, key, by_book)?;

@@ -83,7 +83,7 @@ fn chosen<'m>(month: &'m AccountMonth<'_>, payee: &'m Payee) -> &'m [Payee] {
 fn item_of<'b>(month: &AccountMonth<'_>, payee: &'b Payee, key: &ItemKey) -> Option<&'b Item> {
     let until = last_priced(&month.versions, &month.hours, month.books.now);
     let now = payee.books.at(until).and_then(|it| it.item(key));
-    now.or_else(|| payee.books.newest_with(key))
+    now.or_else(|| payee.books.newest_with(key, until))
 }
 
 /// The item's lines as a statement has them.

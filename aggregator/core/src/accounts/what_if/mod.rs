@@ -208,7 +208,7 @@ fn rating(e: impl ToString) -> DraftError {
 /// Rates the month under some prices. `now` are the books that have the invoices of earlier months.
 fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Result<Side, DraftError> {
     let account = &month.payer.account;
-    let payees = payees(month.books, account, &month.terms, versions)?;
+    let payees = payees(month.books, account, (&month.terms, month.month), versions)?;
     let hours = month.hours.clone();
     let prices = (&payees[..], versions);
     let usage = rate_account(month.books, prices, &month.zone, hours.clone(), month.terms.pools)?;
