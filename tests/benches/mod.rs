@@ -16,6 +16,8 @@ pub mod bare;
 pub mod docker;
 /// The aggregator under load.
 pub mod ingest;
+/// The monthly run.
+pub mod month;
 /// Invoices as PDF.
 pub mod pdf;
 
@@ -34,6 +36,7 @@ const BENCHES: &[Bench] = &[
     ("agent", agent::run),
     ("docker", docker::run),
     ("pdf", pdf::run),
+    ("month", month::run),
 ];
 
 /// Runs the measurements that `arguments` name, all if none; `--quick` makes them tiny, to see that they still work.
@@ -42,6 +45,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
         && first == bare::ARGUMENT
     {
         return bare::main(rest);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == month::ARGUMENT
+    {
+        return month::main(rest);
     }
     let (flags, names): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|a| a.starts_with("--"));
     if let Some(unknown) = flags.iter().find(|f| f.as_str() != "--quick") {

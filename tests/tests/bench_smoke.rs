@@ -50,6 +50,15 @@ fn docker_runs() {
 }
 
 #[test]
+fn month_runs() {
+    let lines = quick("month");
+    assert!(
+        lines.contains("20 of 20 accounts") && lines.contains("not billed: 0"),
+        "{lines}"
+    );
+}
+
+#[test]
 fn unknown_names_are_refused() {
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
         .arg("nothing")

@@ -1,0 +1,101 @@
+//! The monthly run: from stored cells to stored final invoices, without paper, beside the bare sums over the same cells.
+
+/// A store with a sealed month.
+mod fill;
+/// The run itself, in a process of its own.
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use tallyman_aggregator::io::rocks::Create;
+use tallyman_common::time::Hour;
+
+use self::run::Measured;
+use super::cost::disk_of;
+use super::report::{Report, Target};
+use super::say;
+
+pub use run::{ARGUMENT, main};
+
+/// A folder in which the filled store stays for the next run.
+const KEEP: &str = "TALLYMAN_BENCH_STORE";
+/// How many tenants; 10,000 without.
+const TENANTS: &str = "TALLYMAN_BENCH_TENANTS";
+
+/// Fills a store, then bills its month in a process of its own.
+pub fn run(quick: bool) -> Result<Report> {
+    let mut report = Report::new("month");
+    let tenants = match std::env::var(TENANTS) {
+        _ if quick => 20,
+        Ok(text) => text.parse().context(TENANTS)?,
+        Err(_) => 10_000,
+    };
+    let (_, mut hours) = fill::month()?;
+    if quick {
+        // The last days of the month: what was before is empty, and as sealed as they are.
+        hours = Hour(hours.end.0 - 60)..hours.end;
+    }
+    let scratch = tempfile::tempdir()?;
+    let kept = std::env::var_os(KEEP).map(PathBuf::from).filter(|_| !quick);
+    let filled = kept.unwrap_or_else(|| scratch.path().join("filled"));
+    if !filled.exists() {
+        let started = Instant::now();
+        say(&format!(
+            "filling a store with {tenants} tenants, {} hours, 8 meters",
+            hours.end.0 - hours.start.0
+        ));
+        fill::fill(&mut fill::open(&filled, Create::Yes)?, tenants, hours)?;
+        report.figure("filling the store", started.elapsed().as_secs_f64(), "s");
+    }
+    // Beside the filled one, so that files are shared.
+    let folder = filled.with_extension("run");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    fill::open(&filled, Create::No)?.checkpoint(&folder)?;
+    let measured = measure(&folder)?;
+    tell(&mut report, &measured, tenants);
+    report.figure(
+        "cells, invoices and all else on disk",
+        disk_of(&folder) as f64 / 1e6,
+        "MB",
+    );
+    std::fs::remove_dir_all(&folder)?;
+    Ok(report)
+}
+
+fn measure(folder: &Path) -> Result<Measured> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg(ARGUMENT)
+        .arg(folder)
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    anyhow::ensure!(output.status.success(), "the run: {}", output.status);
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn tell(report: &mut Report, measured: &Measured, tenants: usize) {
+    // The target is that of 10,000; more may take as much longer. Fewer have no target of their own.
+    let (seconds, memory) = (2.0 * (tenants as f64 / 10_000.0).max(1.0), 500.0);
+    let name = format!("{} of {tenants} accounts, cells to invoices", measured.issued);
+    if measured.issued == tenants {
+        report.judged(&name, measured.seconds, "s", Target::AtMost(seconds));
+    } else {
+        report.figure(&name, measured.seconds, "s");
+        let whole = measured.seconds * tenants as f64 / measured.issued as f64;
+        report.judged("all of them at this rate", whole, "s", Target::AtMost(seconds));
+    }
+    report.figure("of that in drafting", measured.drafting, "s");
+    report.figure("of that in issuing", measured.issuing, "s");
+    report.judged(
+        "memory of the run",
+        measured.memory / 1e6,
+        "MB",
+        Target::AtMost(memory),
+    );
+    report.figure("bare: the same cells read and added up", measured.bare, "s");
+    report.note(format!("not billed: {}", measured.not_billed));
+}
