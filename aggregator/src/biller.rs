@@ -1,24 +1,23 @@
 //! The monthly run of a running aggregator: by itself when months have become final, and when somebody asks for it.
 //!
-//! The accounts go through in pieces: a piece is drafted over one snapshot, on a thread for blocking work, while the one
-//! before it is issued in one commit. Killed anywhere and begun again it goes on, for what is issued is found; nobody
-//! gets two invoices for a month, however many runs there are (I12).
+//! The accounts go through in pieces, drafted on all processors over one snapshot while those before are issued. Killed
+//! anywhere and begun again it goes on, for what is issued is found; nobody gets two invoices for a month, however many
+//! runs there are (I12).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
-use tallyman_aggregator_core::accounts::MoneyCommand;
-use tallyman_aggregator_core::accounts::command::Fate;
+use tallyman_aggregator_core::accounts::command::{DocumentFate, Fate};
 use tallyman_aggregator_core::accounts::draft::DraftError;
-use tallyman_aggregator_core::accounts::run::{self, Drafts, Due, HasOne, NotBilled};
+use tallyman_aggregator_core::accounts::run::{self, Drafts, Due, NotBilled};
 use tallyman_aggregator_core::rating::Month;
 use tallyman_common::time::{Hour, WallMs};
-use tokio::task::JoinHandle;
 
 use crate::handle::{CommandError, Handle, Unavailable};
-use crate::limits::{BILL_PERIOD, BILL_PIECE, BILL_RUNS_KEPT, BILL_THREADS};
+use crate::limits::{BILL_PERIOD, BILL_RUNS_KEPT};
+use crate::monthly::{self, Done, MonthlyError};
 
 /// Who runs by itself, as it stands in the log.
 const ACTOR: &str = "clock";
@@ -36,6 +35,18 @@ pub enum RunError {
     /// The issue was refused as a whole.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<MonthlyError> for RunError {
+    fn from(error: MonthlyError) -> Self {
+        match error {
+            MonthlyError::Draft(error) => Self::Draft(error),
+            MonthlyError::Command(CommandError::Rejected(rejected)) => Self::Refused(rejected.to_string()),
+            MonthlyError::Unavailable(gone) | MonthlyError::Command(CommandError::Unavailable(gone)) => {
+                Self::Unavailable(gone)
+            }
+        }
+    }
 }
 
 /// Where a run is.
@@ -116,8 +127,6 @@ impl Runs {
         }
     }
 }
-
-type Drafted = Result<Result<Drafts, DraftError>, Unavailable>;
 
 /// Who asks for a run.
 #[derive(Debug, Clone)]
@@ -232,82 +241,30 @@ async fn in_pieces(
     due: &Due,
     nothing: &mut Vec<String>,
 ) -> Result<(), RunError> {
-    let month = due.month;
-    let pieces: Vec<Vec<String>> = due.accounts.chunks(BILL_PIECE).map(<[String]>::to_vec).collect();
-    let mut pieces = pieces.into_iter();
-    let mut drafting = VecDeque::new();
-    loop {
-        while drafting.len() < BILL_THREADS
-            && let Some(piece) = pieces.next()
-        {
-            drafting.push_back(draft(handle.clone(), month, piece));
-        }
-        // In order of the accounts, so that numbers do not depend on which thread was first.
-        let Some(drafted) = drafting.pop_front() else {
-            return Ok(());
-        };
+    let Asked { actor, source } = asked.clone();
+    let tell = |Done { drafted, fates }: Done| {
         let Drafts {
-            drafts,
             existing,
             nothing: none,
             not_billed,
-        } = drafted.await.map_err(|_| Unavailable::Stopping)???;
-        let fates = issue(handle, asked, month, drafts).await?;
+            ..
+        } = drafted;
         handle.runs().change(run, |it| {
             it.done += existing.len() + none.len() + not_billed.len() + fates.len();
             it.existing += existing.len();
             it.nothing += none.len();
             it.not_billed.extend(not_billed);
-            for fate in fates {
+            for DocumentFate { account, fate, .. } in fates {
                 match fate {
-                    Ok(_) => it.issued += 1,
-                    Err(Some(refused)) => it.not_billed.push(refused),
-                    Err(None) => it.existing += 1,
+                    Fate::Issued { .. } => it.issued += 1,
+                    Fate::Existed { .. } => it.existing += 1,
+                    Fate::Refused { reason } => it.not_billed.push(NotBilled { account, reason }),
                 }
             }
         });
         nothing.extend(none);
-    }
-}
-
-/// Drafts over one snapshot, beside others.
-fn draft(handle: Handle, month: Month, piece: Vec<String>) -> JoinHandle<Drafted> {
-    tokio::spawn(async move { handle.read(move |books| run::drafts(books, month, &piece)).await })
-}
-
-/// Issued, refused with the reason, or there already.
-async fn issue(
-    handle: &Handle,
-    asked: &Asked,
-    month: Month,
-    documents: Vec<tallyman_aggregator_core::accounts::command::Draft>,
-) -> Result<Vec<Result<HasOne, Option<NotBilled>>>, RunError> {
-    if documents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let command = MoneyCommand::IssueInvoices {
-        month: month.to_string(),
-        documents,
     };
-    let booked = handle
-        .money(asked.actor.clone(), asked.source.clone(), command)
-        .await;
-    let booked = booked.map_err(|error| match error {
-        CommandError::Rejected(rejected) => RunError::Refused(rejected.to_string()),
-        CommandError::Unavailable(gone) => RunError::Unavailable(gone),
-    })?;
-    let fates = booked.documents.into_iter().map(|it| match it.fate {
-        Fate::Issued { number } => Ok(HasOne {
-            account: it.account,
-            number,
-        }),
-        Fate::Existed { .. } => Err(None),
-        Fate::Refused { reason } => Err(Some(NotBilled {
-            account: it.account,
-            reason,
-        })),
-    });
-    Ok(fates.collect())
+    Ok(monthly::bill(handle, due.month, due.accounts.clone(), (actor, source), tell).await?)
 }
 
 #[cfg(test)]

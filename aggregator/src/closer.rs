@@ -1,9 +1,10 @@
-//! Closes hours: judges the holes that begin in the next hour to be sealed, then seals it. Drafts are made over a
+//! Closes hours: judges the holes that begin in the next hour to be sealed, then seals it; and packs sealed days. Drafts are made over a
 //! snapshot on a thread for blocking work; the writer takes one only if what it was made from still stands (I5, I9).
 
 use std::time::Instant;
 
 use tallyman_aggregator_core::registry::Judgement;
+use tallyman_aggregator_core::seal::packing::{Cursor, next_piece};
 use tallyman_aggregator_core::seal::{Draft, HoleDraft, next};
 use tallyman_common::time::HOUR_MS;
 
@@ -16,8 +17,13 @@ pub async fn run(handle: Handle, grace_hours: u64) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match close(&handle, grace_hours * HOUR_MS).await {
-            Ok(_) => {}
+        let closed = close(&handle, grace_hours * HOUR_MS).await;
+        let done = match closed {
+            Ok(_) => pack(&handle).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => {}
             Err(Unavailable::Stopping) => return,
             Err(error) => tracing::error!(
                 %error,
@@ -52,6 +58,25 @@ pub async fn close(handle: &Handle, grace_ms: u64) -> Result<usize, Unavailable>
                 tokio::time::sleep(CLOSE_AGAIN).await;
             }
             Err(CommandError::Rejected(_)) => return Ok(sealed),
+            Err(CommandError::Unavailable(gone)) => return Err(gone),
+        }
+    }
+}
+
+/// Packs every day that is sealed, so that months are billed from few rows.
+pub async fn pack(handle: &Handle) -> Result<(), Unavailable> {
+    let mut cursor: Option<Cursor> = None;
+    loop {
+        let last = cursor.take();
+        let piece = handle.read(move |books| next_piece(books.store, books.registry, last.as_ref()));
+        let Some(piece) = piece.await?? else {
+            return Ok(());
+        };
+        cursor = piece.next.clone().map(|from| (piece.until, from));
+        match handle.pack(Box::new(piece)).await {
+            Ok(()) => {}
+            // Somebody else packs: what is left is for the next time.
+            Err(CommandError::Rejected(_)) => return Ok(()),
             Err(CommandError::Unavailable(gone)) => return Err(gone),
         }
     }

@@ -15,6 +15,7 @@ use tallyman_aggregator_core::recompute::Difference;
 use tallyman_aggregator_core::registry::{Command, Registry, Rejected};
 use tallyman_aggregator_core::restart::{newest_position, read_marks};
 use tallyman_aggregator_core::rollup::cache::FoldError;
+use tallyman_aggregator_core::rollup::pack::Piece;
 use tallyman_aggregator_core::seal::HoleDraft;
 use tallyman_common::ids::StoreId;
 use tallyman_common::message::{Hello, Welcome};
@@ -192,6 +193,20 @@ impl Handle {
         answer.unwrap_or(Err(Unavailable::Stopping))
     }
 
+    /// Asks over one snapshot, on this thread, what may be read from many threads.
+    pub fn read_on_all<T>(
+        &self,
+        ask: impl FnOnce(&(dyn Read + Sync), Books<'_>) -> T,
+    ) -> Result<T, Unavailable> {
+        let Published {
+            registry, position, ..
+        } = self.published();
+        let answer = self
+            .reader
+            .with_snapshot(|store| with_books(store, registry, position, |books| ask(store, books)));
+        answer.unwrap_or(Err(Unavailable::Stopping))
+    }
+
     /// The store's disk, as of the writer's last look.
     pub fn room(&self) -> Room {
         *self.shared.room.read().unwrap_or_else(PoisonError::into_inner)
@@ -244,6 +259,15 @@ impl Handle {
             Answer::Applied(position) => Ok(position),
             Answer::Rejected(rejected) => Err(rejected.into()),
             other => unreachable!("a judgement is applied or rejected, not {other:?}"),
+        }
+    }
+
+    /// Hands packed owners of a sealed day to the writer; answered once they are durable.
+    pub async fn pack(&self, piece: Box<Piece>) -> Result<(), CommandError> {
+        match self.ask(|reply| Request::Pack(piece, reply)).await? {
+            Answer::Applied(_) => Ok(()),
+            Answer::Rejected(rejected) => Err(rejected.into()),
+            other => unreachable!("a piece is applied or rejected, not {other:?}"),
         }
     }
 

@@ -22,6 +22,8 @@ pub mod limits;
 pub mod live;
 /// Counters for Prometheus.
 pub mod metrics;
+/// The monthly run.
+pub mod monthly;
 /// The daily comparison of the day before.
 pub mod reconciler;
 /// What reaches the writer.

@@ -119,11 +119,11 @@ pub const CLOSE_AGAIN: Duration = Duration::from_millis(FLUSH_AGE_MS + 1_000);
 /// How often the aggregator looks whether a month became final: it does so with an hour's seal, and invoices of it are
 /// three days behind its end by then.
 pub const BILL_PERIOD: Duration = Duration::from_secs(60);
-/// Accounts that are drafted over one snapshot and issued in one commit: large enough that the commit's sync is nothing
-/// beside the drafts, small enough that no batch waits for it.
-pub const BILL_PIECE: usize = 50;
-/// Pieces that are drafted at a time.
-pub const BILL_THREADS: usize = 2;
+/// Accounts that are drafted at a time and issued in one commit: large enough that the commit's sync is nothing beside the
+/// drafts, small enough that no batch waits for it.
+pub const BILL_PIECE: usize = 250;
+/// Pieces that are drafted and not issued yet, at most: memory does not go by the number of accounts.
+pub const BILL_AHEAD: usize = 4;
 /// Runs that can be asked about.
 pub const BILL_RUNS_KEPT: usize = 100;
 

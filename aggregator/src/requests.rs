@@ -8,6 +8,7 @@ use tallyman_aggregator_core::ingest::{Checked, Reason};
 use tallyman_aggregator_core::ports::StoreError;
 use tallyman_aggregator_core::recompute::Difference;
 use tallyman_aggregator_core::registry::Command;
+use tallyman_aggregator_core::rollup::pack::Piece;
 use tallyman_aggregator_core::seal::HoleDraft;
 use tallyman_common::ids::{Seq, SpoolId};
 use tallyman_common::message::{Hello, Nack};
@@ -35,6 +36,8 @@ pub enum Request {
     Money(Asker, Box<MoneyCommand>, oneshot::Sender<Answer>),
     /// A hole, judged beside the writer.
     Judge(Box<HoleDraft>, oneshot::Sender<Answer>),
+    /// Some owners of a sealed day, packed beside the writer.
+    Pack(Box<Piece>, oneshot::Sender<Answer>),
     /// Is anyone there?
     Ping(oneshot::Sender<()>),
     /// Write everything and copy the store into a folder.

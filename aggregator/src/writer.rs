@@ -238,6 +238,7 @@ impl Writer {
             },
             Request::Money(asker, command, reply) => Event::Money(self.group.ticket(reply), asker, command),
             Request::Judge(draft, reply) => Event::Judge(self.group.ticket(reply), draft),
+            Request::Pack(piece, reply) => Event::Pack(self.group.ticket(reply), piece),
             Request::Ping(reply) => {
                 self.group.pings.push(reply);
                 return Ok(());
@@ -276,9 +277,10 @@ impl Writer {
                 let event = Event::Hello(group.ticket(reply), hello);
                 self.aggregator.step(clock::now(), event, &self.store)?;
             }
-            Request::Command { reply, .. } | Request::Money(_, _, reply) | Request::Judge(_, reply) => {
-                drop(reply)
-            }
+            Request::Command { reply, .. }
+            | Request::Money(_, _, reply)
+            | Request::Judge(_, reply)
+            | Request::Pack(_, reply) => drop(reply),
             Request::Checkpoint(_, reply) => drop(reply),
             Request::Replace(repair) => drop(repair),
             Request::Ping(reply) => group.pings.push(reply),

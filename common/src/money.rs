@@ -218,8 +218,14 @@ impl Quantity {
         exact::canonical(packages, 0, "a number of packages").map(Self)
     }
 
+    /// The quantity of so many units of 10⁻⁹; the reverse of [`Quantity::billionths`]. Refuses what is negative.
+    pub fn of_billionths(billionths: i128) -> Result<Self, MoneyError> {
+        let value = exact::canonical(billionths, QUANTITY_SCALE, "a quantity's conversion")?;
+        refuse_negative(value, "quantity").map(Self)
+    }
+
     /// The value in units of 10⁻⁹.
-    fn billionths(self) -> Result<i128, MoneyError> {
+    pub fn billionths(self) -> Result<i128, MoneyError> {
         let missing = QUANTITY_SCALE.checked_sub(self.0.scale());
         let factor = missing.and_then(|it| 10_i128.checked_pow(it));
         factor
@@ -247,6 +253,11 @@ impl Amount {
     /// Reads an amount such as `-1.4536`.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
         parse_decimal(text).map(Self)
+    }
+
+    /// The amount mantissa / 10^scale.
+    pub fn of_parts(mantissa: i128, scale: u32) -> Result<Self, MoneyError> {
+        exact::canonical(mantissa, scale, "an amount").map(Self)
     }
 
     /// The value, canonical.

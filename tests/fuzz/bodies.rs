@@ -12,6 +12,7 @@ use tallyman_aggregator_core::rating::calendar::{BillingZone, parse_hour};
 use tallyman_aggregator_core::rating::instant::parse_instant;
 use tallyman_aggregator_core::rollup::Inference;
 use tallyman_aggregator_core::rollup::cell::{NodeHour, OwnerHour};
+use tallyman_aggregator_core::rollup::day::{DAY_HOURS, PackedDay};
 use tallyman_aggregator_core::rollup::part::owner_of_key;
 use tallyman_common::codec;
 use tallyman_common::export::ExportReader;
@@ -192,6 +193,14 @@ pub fn query(data: &[u8]) {
 pub fn store_values(data: &[u8]) {
     drop(OwnerHour::decode(data));
     drop(NodeHour::decode(data));
+    if let Ok(day) = PackedDay::parse(data) {
+        let mut sums = [0; DAY_HOURS];
+        drop(day.columns(|column| {
+            let _ = (column.dims(), column.add_to(&mut sums, column.hours));
+            Ok(())
+        }));
+        let _ = day.nodes().count();
+    }
     drop(Inference::decode(data));
     drop(Entry::decode(data));
     drop(Kept::decode(data));

@@ -19,6 +19,9 @@ mod messages;
 // Keys and values of the aggregator's tables.
 #[path = "golden_formats/store.rs"]
 mod store;
+// Packed days.
+#[path = "golden_formats/days.rs"]
+mod days;
 // Usage over holes, and what a seal is over.
 #[path = "golden_formats/seals.rs"]
 mod seals;
@@ -48,6 +51,7 @@ fn no_golden_file_is_left_over() {
         wire::FILES,
         messages::FILES,
         store::FILES,
+        days::FILES,
         seals::FILES,
         money::FILES,
         spool::FILES,

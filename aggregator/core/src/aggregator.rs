@@ -29,6 +29,7 @@ use crate::restart::{
     META_FLOOR, META_POSITION, meta_number, newest_position, read_marks, read_registry, replay,
 };
 use crate::rollup::cache::FoldError;
+use crate::rollup::pack::{self, Piece};
 use crate::rollup::part::{late_key, owner_of_key};
 use crate::rollup::{Inference, Rollup};
 use crate::seal::HoleDraft;
@@ -67,6 +68,8 @@ pub enum Event {
     Money(Ticket, Asker, Box<MoneyCommand>),
     /// A hole was judged beside the writer.
     Judge(Ticket, Box<HoleDraft>),
+    /// Some owners of a sealed day were packed beside the writer.
+    Pack(Ticket, Box<Piece>),
     /// Time passes: cells may be due.
     Tick,
 }
@@ -224,6 +227,7 @@ impl Aggregator {
             Event::Batch(ticket, checked) => (ticket, self.admit(now, *checked, store)?),
             Event::Hello(ticket, hello) => (ticket, Answer::Welcome(self.welcome(now, &hello, store)?)),
             Event::Judge(ticket, draft) => (ticket, self.judge(now, *draft, store)?),
+            Event::Pack(ticket, piece) => (ticket, self.pack(*piece, store)?),
             Event::Command {
                 ticket,
                 actor,
@@ -267,10 +271,11 @@ impl Aggregator {
                 table, key, rebuilt, ..
             } = difference;
             self.rollup.touch_key(&key, self.position + 1);
-            if let (Table::Cells, Ok((part, owner))) = (table, owner_of_key(&key))
-                && let Some(late) = late_key(part, &owner)
-            {
-                self.changes.put(Table::LateParts, late, Vec::new());
+            if let (Table::Cells, Ok((part, owner))) = (table, owner_of_key(&key)) {
+                pack::note(&owner, part.hour, &mut self.changes);
+                if let Some(late) = late_key(part, &owner) {
+                    self.changes.put(Table::LateParts, late, Vec::new());
+                }
             }
             match rebuilt {
                 Some(value) => self.changes.put(table, key, value),

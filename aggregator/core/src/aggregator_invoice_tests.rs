@@ -394,3 +394,53 @@ fn who_is_not_billed_is_told() {
     };
     assert!(matches!(world.command(late), Answer::Rejected(_)));
 }
+
+/// Packs everything that is sealed, as the shell does.
+fn pack(world: &mut World) -> usize {
+    use crate::seal::packing::next_piece;
+    let (mut cursor, mut rows) = (None, 0);
+    for _ in 0..1_000 {
+        let piece = next_piece(&world.store, world.aggregator.registry(), cursor.as_ref()).unwrap();
+        let Some(piece) = piece else { return rows };
+        cursor = piece.next.clone().map(|from| (piece.until, from));
+        rows += piece.rows.len();
+        let event = Event::Pack(1, Box::new(piece.clone()));
+        world.aggregator.step(world.now, event, &world.store).unwrap();
+        assert!(matches!(world.commit().remove(0), Answer::Applied(_)));
+        // What is packed is not taken again.
+        let event = Event::Pack(1, Box::new(piece));
+        world.aggregator.step(world.now, event, &world.store).unwrap();
+        assert!(cursor.is_some() || matches!(world.commit().remove(0), Answer::Rejected(_)));
+    }
+    panic!("it does not end");
+}
+
+/// Protects: packed days change no invoice, neither what is on time nor what comes behind it.
+#[test]
+fn packed_days_change_no_invoice() {
+    let mut world = final_month();
+    let all: Vec<String> = run::accounts(world.aggregator.registry()).into_iter().collect();
+    let before = drafts_of(&world, month());
+    assert!(pack(&mut world) > 0);
+    let packed = run::drafts(world.books(), month(), &all).unwrap();
+    assert_eq!(packed.drafts, before);
+    let prepared = run::Prepared::read(world.books(), month()).unwrap();
+    assert_eq!(run::drafts_of(world.books(), &prepared, &all).unwrap(), packed);
+    issue(&mut world, before);
+    late_host(&mut world);
+    next_month(&mut world);
+    let next = month().next().unwrap();
+    let late = drafts_of(&world, next);
+    assert_eq!(
+        late[0].document.adjusted.len(),
+        1,
+        "the late part is found behind its packed day"
+    );
+    pack(&mut world);
+    assert_eq!(drafts_of(&world, next), late);
+    let prepared = run::Prepared::read(world.books(), next).unwrap();
+    assert_eq!(
+        run::drafts_of(world.books(), &prepared, &all).unwrap().drafts,
+        late
+    );
+}

@@ -24,6 +24,8 @@ pub enum Table {
     NodeHours,
     /// (newest sealed hour when it came, hour, owner) → nothing: which cells have late parts.
     LateParts,
+    /// (owner, day) → what of a sealed day's cells bills need, packed; made from the cells again where it is missing.
+    Days,
     /// Position → usage over a judged hole; never trimmed.
     Inferences,
     /// Identity → invoice or note as it was issued; never changed.
@@ -42,7 +44,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Log,
         Self::Decisions,
         Self::Headers,
@@ -51,6 +53,7 @@ impl Table {
         Self::Cells,
         Self::NodeHours,
         Self::LateParts,
+        Self::Days,
         Self::Inferences,
         Self::Documents,
         Self::Receivables,
@@ -71,6 +74,7 @@ impl Table {
             Self::Cells => "cells",
             Self::NodeHours => "node-hours",
             Self::LateParts => "late-parts",
+            Self::Days => "days",
             Self::Inferences => "inferences",
             Self::Documents => "documents",
             Self::Receivables => "receivables",

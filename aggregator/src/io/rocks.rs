@@ -130,7 +130,7 @@ pub struct RocksReader {
 
 impl RocksReader {
     /// Runs `ask` over the state of this moment; `None` once the database is closed.
-    pub fn with_snapshot<T>(&self, ask: impl FnOnce(&dyn Read) -> T) -> Option<T> {
+    pub fn with_snapshot<T>(&self, ask: impl FnOnce(&(dyn Read + Sync)) -> T) -> Option<T> {
         let db = self.db.upgrade()?;
         let snapshot = db.snapshot();
         Some(ask(&RocksSnapshot { db: &db, snapshot }))
@@ -333,6 +333,11 @@ fn table_options(table: Table, cache: &Cache) -> Options {
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
         }
         Table::NodeHours => blocks.set_bloom_filter(10.0, false),
+        // Read by an owner's month: some 30 values that lie behind each other.
+        Table::Days => {
+            blocks.set_block_size(32 << 10);
+            options.set_write_buffer_size(32 * MIB);
+        }
         // Looked up for what is not there yet.
         Table::Receivables | Table::MoneyIndex | Table::Balances => blocks.set_bloom_filter(10.0, false),
         Table::Documents => {

@@ -14,6 +14,9 @@ use tallyman_aggregator_core::rating::{BillingZone, Month};
 use tallyman_aggregator_core::registry::{Account, Command, Decision, Seller, TenantTerms};
 use tallyman_aggregator_core::restart::{META_FLOOR, META_POSITION};
 use tallyman_aggregator_core::rollup::cell::{Addition, KIND_SUM, NodeHour, OwnerHour};
+use tallyman_aggregator_core::rollup::day::{UtcDay, day_key, owner_prefix};
+use tallyman_aggregator_core::rollup::pack::{Piece, packed_hours, put};
+use tallyman_aggregator_core::rollup::packer::Packer;
 use tallyman_aggregator_core::rollup::part::{node_hour_key, owner_key};
 use tallyman_aggregator_core::seal::digest_of;
 use tallyman_common::codec;
@@ -31,6 +34,10 @@ const ZONE: &str = "Asia/Shanghai";
 const PRICES: &str = include_str!("../../../deploy/price-books/storage-cny.toml");
 /// Tenants that share a node.
 const TENANTS_PER_NODE: usize = 100;
+/// With more, only packed days are stored.
+pub const WITH_CELLS_MAX: usize = 20_000;
+/// Packed days in one commit.
+const COMMIT_DAYS: usize = 10_000;
 const GRACE_MS: u64 = 72 * HOUR_MS;
 const MINUTES: u64 = (1 << 60) - 1;
 const GIB_HOUR: u128 = (1 << 30) * 3_600_000;
@@ -55,9 +62,12 @@ pub fn fill(store: &mut RocksStore, tenants: usize, hours: Range<Hour>) -> Resul
     register(&mut log, &nodes, tenants, hours.start);
     log.put_marks(&nodes, &hours);
     store.commit(&std::mem::take(&mut log.changes))?;
-    for hour in hours.start.0..hours.end.0 {
-        let hour = Hour(hour);
-        store.commit(&cells(hour, &nodes, tenants))?;
+    if tenants > WITH_CELLS_MAX {
+        pack(store, &nodes, tenants, &hours)?;
+    }
+    for hour in (hours.start.0..hours.end.0).map(Hour) {
+        let with_cells = if tenants > WITH_CELLS_MAX { 0 } else { tenants };
+        store.commit(&cells(hour, &nodes, with_cells))?;
         let (values, digest) = digest_of(store, hour)?;
         let upto = log.position;
         log.decide(
@@ -70,6 +80,36 @@ pub fn fill(store: &mut RocksStore, tenants: usize, hours: Range<Hour>) -> Resul
             },
         );
         store.commit(&std::mem::take(&mut log.changes))?;
+    }
+    Ok(())
+}
+
+/// The packed days of cells that are not stored themselves: with very many tenants they would take longer to write than all
+/// else, and the run reads none of them.
+fn pack(store: &mut RocksStore, nodes: &[NodeId], tenants: usize, hours: &Range<Hour>) -> Result<()> {
+    let group: Arc<str> = "default".into();
+    let mut day = UtcDay::of(hours.start).0;
+    let mut packed = Hour(0)..Hour(0);
+    while day.start() < hours.end {
+        let until = day.next().start().min(hours.end);
+        let mut changes = Changes::default();
+        for number in 0..tenants {
+            let owner = Owner::claim(&tenant(number)).expect("a plain name");
+            let mut packer = Packer::default();
+            for hour in (day.start().max(hours.start).0..until.0).map(Hour) {
+                let value = owner_hour(&group, nodes[number / TENANTS_PER_NODE], number, hour);
+                packer.add(UtcDay::of(hour).1, &value);
+            }
+            changes.put(Table::Days, day_key(&owner_prefix(&owner), day), packer.finish());
+            if number % COMMIT_DAYS == 0 {
+                store.commit(&std::mem::take(&mut changes))?;
+            }
+        }
+        let (rows, next) = (Vec::new(), None);
+        put(Piece { until, rows, next }, packed, &mut changes);
+        store.commit(&changes)?;
+        packed = packed_hours(store)?;
+        day = day.next();
     }
     Ok(())
 }

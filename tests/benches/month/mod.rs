@@ -5,11 +5,13 @@ mod fill;
 /// The run itself, in a process of its own.
 mod run;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
 use tallyman_aggregator::io::rocks::Create;
 use tallyman_common::time::Hour;
 
@@ -20,6 +22,8 @@ use super::say;
 
 pub use run::{ARGUMENT, main};
 
+/// Fills a table of the ClickHouse engine and sums it up.
+const SUMS: &str = include_str!("sums.py");
 /// A folder in which the filled store stays for the next run.
 const KEEP: &str = "TALLYMAN_BENCH_STORE";
 /// How many tenants; 10,000 without.
@@ -49,6 +53,8 @@ pub fn run(quick: bool) -> Result<Report> {
         ));
         fill::fill(&mut fill::open(&filled, Create::Yes)?, tenants, hours)?;
         report.figure("filling the store", started.elapsed().as_secs_f64(), "s");
+        let packing: f64 = spawn(run::PACK, &filled)?;
+        report.figure("packing its days, which is done as they are sealed", packing, "s");
     }
     // Beside the filled one, so that files are shared.
     let folder = filled.with_extension("run");
@@ -56,8 +62,14 @@ pub fn run(quick: bool) -> Result<Report> {
         std::fs::remove_dir_all(&folder)?;
     }
     fill::open(&filled, Create::No)?.checkpoint(&folder)?;
-    let measured = measure(&folder)?;
+    let measured = spawn(run::BILL, &folder)?;
     tell(&mut report, &measured, tenants);
+    if !quick && tenants <= fill::WITH_CELLS_MAX {
+        match engine(&filled, scratch.path()) {
+            Ok(seconds) => report.figure("ClickHouse engine (chdb): sums of the cells alone", seconds, "s"),
+            Err(error) => report.note(format!("no figure of the ClickHouse engine: {error:#}")),
+        }
+    }
     report.figure(
         "cells, invoices and all else on disk",
         disk_of(&folder) as f64 / 1e6,
@@ -67,13 +79,32 @@ pub fn run(quick: bool) -> Result<Report> {
     Ok(report)
 }
 
-fn measure(folder: &Path) -> Result<Measured> {
+/// The bare sums over the same cells in chdb, if this machine's Python has it.
+fn engine(filled: &Path, scratch: &Path) -> Result<f64> {
+    let python = |arguments: &[&OsStr]| -> Result<String> {
+        let output = Command::new("python3").args(arguments).output()?;
+        anyhow::ensure!(
+            output.status.success(),
+            "python3 with chdb is needed (pip install chdb)"
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    python(&["-c".as_ref(), "import chdb".as_ref()])?;
+    let rows: PathBuf = spawn(run::EXPORT, filled)?;
+    let folder = scratch.join("engine");
+    let said = python(&["-c".as_ref(), SUMS.as_ref(), rows.as_ref(), folder.as_ref()]);
+    std::fs::remove_file(&rows)?;
+    Ok(said?.trim().parse()?)
+}
+
+/// Does something with a store in a process of its own, and hears what that measured.
+fn spawn<T: DeserializeOwned>(what: &str, folder: &Path) -> Result<T> {
     let output = Command::new(std::env::current_exe()?)
-        .arg(ARGUMENT)
+        .args([ARGUMENT, what])
         .arg(folder)
         .stderr(std::process::Stdio::inherit())
         .output()?;
-    anyhow::ensure!(output.status.success(), "the run: {}", output.status);
+    anyhow::ensure!(output.status.success(), "{what}: {}", output.status);
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
@@ -88,14 +119,23 @@ fn tell(report: &mut Report, measured: &Measured, tenants: usize) {
         let whole = measured.seconds * tenants as f64 / measured.issued as f64;
         report.judged("all of them at this rate", whole, "s", Target::AtMost(seconds));
     }
-    report.figure("of that in drafting", measured.drafting, "s");
-    report.figure("of that in issuing", measured.issuing, "s");
+    report.figure("until the first are durable", measured.first, "s");
+    report.figure("CPU time of all threads", measured.cpu, "s");
     report.judged(
         "memory of the run",
         measured.memory / 1e6,
         "MB",
         Target::AtMost(memory),
     );
-    report.figure("bare: the same cells read and added up", measured.bare, "s");
+    report.figure(
+        "bare: the same cells read and added up, one thread",
+        measured.bare,
+        "s",
+    );
+    report.figure(
+        "bare: the packed days read and added up, one thread",
+        measured.bare_packed,
+        "s",
+    );
     report.note(format!("not billed: {}", measured.not_billed));
 }

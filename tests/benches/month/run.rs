@@ -1,32 +1,44 @@
 //! The measured process: opens the store, bills the month, then reads the same cells for their bare sums.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use tallyman_aggregator::handle::Handle;
 use tallyman_aggregator::io::rocks::Create;
-use tallyman_aggregator::writer;
+use tallyman_aggregator::{closer, monthly, writer};
 use tallyman_aggregator_core::accounts::command::Fate;
-use tallyman_aggregator_core::accounts::{MoneyCommand, run as core};
+use tallyman_aggregator_core::accounts::run as core;
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::{Table, try_scan};
 use tallyman_aggregator_core::rating::Month;
 use tallyman_aggregator_core::rollup::cache::FoldError;
 use tallyman_aggregator_core::rollup::cell::OwnerHour;
+use tallyman_aggregator_core::rollup::day::{DAY_HOURS, PackedDay, UtcDay};
+use tallyman_aggregator_core::rollup::part::owner_of_key;
+use tallyman_common::codec::CodecError;
 use tallyman_common::meter::Meter;
 use tallyman_common::time::Hour;
+use tokio::runtime::Runtime;
 
-use super::super::cost::memory_of;
+use super::super::cost::{cpu_of_this_process, memory_of};
 use super::fill;
 
-/// The first argument of the measured process.
-pub const ARGUMENT: &str = "month-run";
-/// Accounts that are drafted and issued at a time.
-const PIECE: usize = 50;
+/// The first argument of a process of this measurement.
+pub const ARGUMENT: &str = "month-process";
+/// Packs the sealed days.
+pub const PACK: &str = "pack";
+/// Writes the cells of owners as rows into a file beside the store, and says where.
+pub const EXPORT: &str = "export";
+/// Extension of that file.
+const ROWS: &str = "rows";
+/// Bills the month.
+pub const BILL: &str = "bill";
 /// What is not done by then is not waited for.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -35,73 +47,91 @@ const LONGEST: Duration = Duration::from_secs(120);
 pub struct Measured {
     /// From stored cells to stored invoices.
     pub seconds: f64,
-    /// Drafting alone.
-    pub drafting: f64,
-    /// Issuing alone.
-    pub issuing: f64,
+    /// Until the first invoices were durable.
+    pub first: f64,
+    /// CPU time of the run, all threads.
+    pub cpu: f64,
     /// The most memory so far, bytes.
     pub memory: f64,
     /// Invoices.
     pub issued: usize,
     /// Accounts without one.
     pub not_billed: usize,
-    /// Reading the same cells and adding them up.
+    /// Reading the same cells and adding them up, on one thread.
     pub bare: f64,
+    /// The same of the packed days.
+    pub bare_packed: f64,
 }
 
-/// The measured process: the store's folder as argument; it says what it measured as JSON.
+/// A process of its own: what it does and the store's folder as arguments; it says what it measured as JSON.
 pub fn main(arguments: &[String]) -> Result<()> {
-    let folder = arguments.first().context("a folder")?;
+    let [what, folder] = arguments else {
+        bail!("what to do, and a folder");
+    };
     let store = fill::open(Path::new(folder), Create::No)?;
-    let (month, hours) = fill::month()?;
     // Nobody waits for the writer: the process ends with what is durable.
     let (handle, _end) = writer::start(store)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut measured = runtime.block_on(bill(&handle, month))?;
+    let said = match what.as_str() {
+        EXPORT => {
+            let file = Path::new(folder).with_extension(ROWS);
+            handle.read_here(|books| export(books, &file))??;
+            serde_json::to_string(&file)?
+        }
+        PACK => {
+            let started = Instant::now();
+            runtime.block_on(closer::pack(&handle))?;
+            serde_json::to_string(&started.elapsed().as_secs_f64())?
+        }
+        _ => serde_json::to_string(&measure(&handle, &runtime)?)?,
+    };
+    println!("{said}");
+    Ok(())
+}
+
+fn measure(handle: &Handle, runtime: &Runtime) -> Result<Measured> {
+    let (month, hours) = fill::month()?;
+    let mut measured = runtime.block_on(bill(handle, month))?;
     measured.memory = memory_of(std::process::id(), "VmHWM")? as f64;
     let started = Instant::now();
     let sums = handle.read_here(|books| bare(books, &hours))??;
     measured.bare = started.elapsed().as_secs_f64();
-    anyhow::ensure!(!sums.is_empty(), "there are cells");
-    println!("{}", serde_json::to_string(&measured)?);
-    Ok(())
+    let started = Instant::now();
+    let packed = handle.read_here(|books| bare_packed(books, &hours))??;
+    measured.bare_packed = started.elapsed().as_secs_f64();
+    anyhow::ensure!(
+        !sums.is_empty() && sums == packed,
+        "packed days have the sums of their cells"
+    );
+    Ok(measured)
 }
 
 async fn bill(handle: &Handle, month: Month) -> Result<Measured> {
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), cpu_of_this_process());
     let accounts: Vec<String> = core::accounts(&handle.registry()).into_iter().collect();
-    let (mut drafting, mut issuing) = (Duration::ZERO, Duration::ZERO);
-    let (mut issued, mut not_billed) = (0, 0);
-    for piece in accounts.chunks(PIECE) {
-        let begun = Instant::now();
-        if begun - started > LONGEST {
-            break;
-        }
-        let found = handle.read_here(|books| core::drafts(books, month, piece))??;
-        drafting += begun.elapsed();
-        not_billed += found.not_billed.len();
-        let begun = Instant::now();
-        let command = MoneyCommand::IssueInvoices {
-            month: month.to_string(),
-            documents: found.drafts,
-        };
-        let booked = handle
-            .money("bench".to_owned(), "bench".to_owned(), command)
-            .await?;
-        issuing += begun.elapsed();
-        let fates = booked.documents.iter();
+    let (mut issued, mut not_billed, mut first) = (0, 0, None);
+    let asker = ("bench".to_owned(), "bench".to_owned());
+    let run = monthly::bill(handle, month, accounts, asker, |done| {
+        not_billed += done.drafted.not_billed.len();
+        let fates = done.fates.iter();
         issued += fates.filter(|it| matches!(it.fate, Fate::Issued { .. })).count();
+        first.get_or_insert_with(|| started.elapsed());
+    });
+    // What is issued by then counts.
+    if let Ok(ended) = tokio::time::timeout(LONGEST, run).await {
+        ended?;
     }
     Ok(Measured {
         seconds: started.elapsed().as_secs_f64(),
-        drafting: drafting.as_secs_f64(),
-        issuing: issuing.as_secs_f64(),
+        first: first.map_or(0.0, |it| it.as_secs_f64()),
+        cpu: (cpu_of_this_process() - cpu).as_secs_f64(),
         memory: 0.0,
         issued,
         not_billed,
         bare: 0.0,
+        bare_packed: 0.0,
     })
 }
 
@@ -121,4 +151,58 @@ fn bare(books: Books<'_>, hours: &Range<Hour>) -> Result<BTreeMap<Meter, u128>, 
         Ok::<_, FoldError>(ControlFlow::Continue(()))
     })?;
     Ok(sums)
+}
+
+/// The same of the packed days: what reading and adding alone take of the run.
+fn bare_packed(books: Books<'_>, hours: &Range<Hour>) -> Result<BTreeMap<Meter, u128>, FoldError> {
+    let mut sums: BTreeMap<Meter, [u128; DAY_HOURS]> = BTreeMap::new();
+    try_scan(books.store, Table::Days, (&[], &[]), |key, value| {
+        let day = key.last_chunk().map_or(0, |it| u32::from_be_bytes(*it));
+        let start = UtcDay(day).start().0;
+        let inside = (0..24).filter(|at| hours.contains(&Hour(start + at)));
+        let inside: u32 = inside.map(|at| 1 << at).sum();
+        PackedDay::parse(value)?.columns(|column| {
+            let sums = sums.entry(column.meter).or_insert([0; DAY_HOURS]);
+            column.add_to(sums, inside).ok_or_else(|| CodecError::Malformed {
+                what: "sum",
+                reason: "too much".to_owned(),
+            })
+        })?;
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
+    })?;
+    let sums = sums.into_iter();
+    Ok(sums.map(|(meter, hours)| (meter, hours.iter().sum())).collect())
+}
+
+/// Each value as hour, number of the owner, meter, value: 32, 32, 16 and 64 bits, little-endian.
+fn export(books: Books<'_>, file: &Path) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(file)?);
+    let mut fault = None;
+    books.store.scan(
+        Table::Cells,
+        &[],
+        &[],
+        &mut |key, value| match row(key, value, &mut out) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                fault = Some(error);
+                ControlFlow::Break(())
+            }
+        },
+    )?;
+    out.flush()?;
+    fault.map_or(Ok(()), Err)
+}
+
+fn row(key: &[u8], value: &[u8], out: &mut impl Write) -> Result<()> {
+    let (part, owner) = owner_of_key(key)?;
+    let digits = owner.name().trim_start_matches(|it: char| !it.is_ascii_digit());
+    let owner: u32 = digits.parse()?;
+    for (_, cell) in OwnerHour::decode(value)?.cells() {
+        out.write_all(&part.hour.0.to_le_bytes())?;
+        out.write_all(&owner.to_le_bytes())?;
+        out.write_all(&cell.meter.0.to_le_bytes())?;
+        out.write_all(&u64::try_from(cell.value)?.to_le_bytes())?;
+    }
+    Ok(())
 }

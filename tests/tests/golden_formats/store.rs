@@ -424,6 +424,7 @@ fn meta() {
             "cells",
             "node-hours",
             "late-parts",
+            "days",
             "inferences",
             "documents",
             "receivables",

@@ -4,10 +4,7 @@
 //! and terms are what stood when it was sealed (I9); names and addresses are those of now, for a draft is not issued
 //! yet. It must not know numbers, clocks or paper.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::rc::Rc;
 
 use tallyman_common::ids::Digest;
 use tallyman_common::money::Money;
@@ -16,17 +13,18 @@ use tallyman_common::time::{Hour, WallMs};
 use super::adjust::{self, LateMonths};
 use super::command::Draft;
 use super::document::{Document, Kind, Party, Period};
+pub use super::past::Past;
+use super::past::final_seal;
 use super::reads::grants_of;
 use super::sections::{coverage, deduction, price_books, sections, tax};
 use super::tables::AccountsError;
-use crate::bills::account::{AccountUsage, Payee, rate_account};
-use crate::bills::{BillError, Books, Viewer, completeness, last_priced};
-use crate::ports::Read;
+use crate::bills::account::Payee;
+use crate::bills::month::{MonthUsage, rate_month};
+use crate::bills::{BillError, Books, Viewer, last_priced};
 use crate::rating::policy::{ORDER, Titles};
 use crate::rating::statement::{Grant, Input, Statement, StatementLine, statement};
 use crate::rating::{BillingZone, BookVersions, Day, ItemKey, Month, Terms, hour_text};
-use crate::registry::{Account, Registry, Seller};
-use crate::restart::read_registry_until;
+use crate::registry::{Account, Seller};
 
 /// Why there is no draft.
 #[derive(Debug, thiserror::Error)]
@@ -74,30 +72,6 @@ pub enum Purpose {
     Issue,
 }
 
-/// Registries as they were before positions of the log, each read once.
-pub struct Past<'a> {
-    store: &'a dyn Read,
-    known: RefCell<BTreeMap<u64, Rc<Registry>>>,
-}
-
-impl<'a> Past<'a> {
-    /// Nothing read yet.
-    pub fn new(store: &'a dyn Read) -> Self {
-        let known = RefCell::default();
-        Self { store, known }
-    }
-
-    /// What was decided before a position: up to a seal, not with it, for what it seals is on time.
-    pub(super) fn registry(&self, position: u64) -> Result<Rc<Registry>, BillError> {
-        if let Some(known) = self.known.borrow().get(&position) {
-            return Ok(known.clone());
-        }
-        let registry = Rc::new(read_registry_until(self.store, position - 1)?);
-        self.known.borrow_mut().insert(position, registry.clone());
-        Ok(registry)
-    }
-}
-
 /// Drafts the invoice of an account's month; its day of issue is today in the account's zone.
 pub fn draft(books: Books<'_>, account: &str, month: Month, purpose: Purpose) -> Result<Draft, DraftError> {
     let late = LateMonths::read(books)?;
@@ -122,10 +96,7 @@ pub(crate) fn draft_beside(
         .expect("an account's seller is registered");
     let zone = BillingZone::parse(&account.zone).map_err(rating)?;
     let hours = zone.month_hours(month).map_err(rating)?;
-    let seals = &books.registry.seals;
-    let seal = seals.is_final(&hours).then(|| Hour(hours.end.0 - 1));
-    let seal = seal.and_then(|last| seals.of(last));
-    let made = match (seal, purpose) {
+    let made = match (final_seal(books, &hours), purpose) {
         (Some(seal), _) => {
             let then = Books {
                 registry: &*past.registry(seal.position)?,
@@ -199,7 +170,7 @@ fn make(
     let hours = zone.month_hours(month).map_err(rating)?;
     let grants = grants(books, account, hours.end)?;
     let made = rated(books, (account, zone), month, (&grants, &late.lines))?;
-    let mut document = document(books, (account, seller), (month, &hours), made)?;
+    let mut document = document((books, past), (account, seller), (month, &hours), made)?;
     document.adjusted = late.adjusted;
     Ok(document)
 }
@@ -207,7 +178,7 @@ fn make(
 /// A month's statement, and what it was made from.
 pub(super) struct Rated {
     pub(super) statement: Statement,
-    usage: AccountUsage,
+    usage: MonthUsage,
     versions: BookVersions,
 }
 
@@ -226,7 +197,7 @@ pub(super) fn rated(
         .filter(|v| !v.versions().is_empty());
     let versions = versions.ok_or_else(|| BillError::NoBook(account.currency.clone()))?;
     let payees = payees(books, &account.account, (&terms, month), &versions)?;
-    let usage = rate_account(books, (&payees, &versions), zone, hours.clone(), terms.pools)?;
+    let usage = rate_month(books, (&payees, &versions), zone, hours.clone(), terms.pools)?;
     let input = Input {
         sums: &usage.sums,
         books: &versions,
@@ -253,7 +224,7 @@ pub(super) fn payees(
     (terms, month): (&Terms, Month),
     versions: &BookVersions,
 ) -> Result<Vec<Payee>, DraftError> {
-    let tenants = books.registry.tenants.iter().filter(|it| it.account == account);
+    let tenants = books.registry.tenants.of_account(account);
     let mut payees = Vec::new();
     for tenant in tenants {
         payees.push(Payee {
@@ -332,7 +303,7 @@ pub fn document_id(account: &str, month: Month, kind: Kind) -> String {
 }
 
 fn document(
-    books: Books<'_>,
+    (books, past): (Books<'_>, &Past<'_>),
     (account, seller): (&Account, &Seller),
     (month, hours): (Month, &Range<Hour>),
     made: Rated,
@@ -343,9 +314,9 @@ fn document(
         versions,
     } = made;
     let language = &account.language;
-    let covered = completeness::of(books, &usage.hours, hours.clone(), Viewer::Tenant);
+    let common = past.common(books)?;
+    let covered = common.completeness(books, &usage, hours, Viewer::Tenant);
     let covered = covered.map_err(BillError::from)?;
-    let inferred = crate::bills::usage::inferred(&usage.hours).map_err(BillError::from)?;
     let deductions = |list: &[crate::rating::statement::Deduction]| {
         list.iter().map(|it| deduction(it, language)).collect()
     };
@@ -390,7 +361,7 @@ fn document(
         credits: deductions(&made.credits),
         taxes: made.taxes.iter().map(|it| tax(it, language)).collect(),
         total: made.total.number(),
-        coverage: coverage(covered, inferred),
+        coverage: coverage(covered, usage.inferred),
         faults: usage.faults,
         price_books: price_books(&versions, hours),
         position: books.position,

@@ -27,6 +27,8 @@ pub mod ledger;
 pub mod month;
 /// Do a document's sums hold?
 mod paper;
+/// What drafts of many accounts share.
+pub mod past;
 /// Answers for lists and reports.
 pub mod reads;
 /// Are the tables what the log says?

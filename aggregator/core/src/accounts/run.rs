@@ -13,6 +13,7 @@ use super::adjust::LateMonths;
 use super::command::Draft;
 use super::document::Kind;
 use super::draft::{DraftError, Past, Purpose, document_id, draft_beside};
+pub use super::past::Prepared;
 use super::reads::document;
 use super::tables::{AccountsError, keys};
 use crate::bills::{BillError, Books};
@@ -129,13 +130,27 @@ fn final_months(books: Books<'_>, zone: &str, newest: Hour) -> Result<Vec<(Month
 /// # Errors
 /// When the tables of money can't be read; what is wrong with one account stops no other.
 pub fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Drafts, DraftError> {
+    let late = LateMonths::read(books)?;
+    drafts_beside((books, &Past::new(books.store), &late), month, accounts)
+}
+
+/// The same as a part of a run over many accounts, which share what was prepared for them from the same snapshot.
+pub fn drafts_of(books: Books<'_>, prepared: &Prepared, accounts: &[String]) -> Result<Drafts, DraftError> {
+    let past = prepared.past(books.store);
+    drafts_beside((books, &past, &prepared.late), prepared.month, accounts)
+}
+
+fn drafts_beside(
+    (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
+    month: Month,
+    accounts: &[String],
+) -> Result<Drafts, DraftError> {
     let mut found = Drafts {
         drafts: Vec::new(),
         existing: Vec::new(),
         nothing: Vec::new(),
         not_billed: Vec::new(),
     };
-    let (past, late) = (Past::new(books.store), LateMonths::read(books)?);
     for account in accounts {
         let id = document_id(account, month, Kind::Invoice);
         if let Some((document, _)) = document(books.store, &id)? {
@@ -144,7 +159,7 @@ pub fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Dra
             found.existing.push(HasOne { account, number });
             continue;
         }
-        match draft_beside((books, &past, &late), account, month, Purpose::Issue) {
+        match draft_beside((books, past, late), account, month, Purpose::Issue) {
             Ok(draft) if draft.document.is_empty() => found.nothing.push(account.clone()),
             Ok(draft) => found.drafts.push(draft),
             Err(error) => found.not_billed.push(NotBilled {

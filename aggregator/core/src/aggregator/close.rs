@@ -17,7 +17,9 @@ use crate::registry::{Command, Decision, Judgement, Rejected};
 use crate::restart::read_inference;
 use crate::rollup::cache::FoldError;
 use crate::rollup::cell::{KIND_INFERRED, KIND_WITHDRAWN};
+use crate::rollup::pack::{Piece, packed_hours, put};
 use crate::seal::HoleDraft;
+use crate::seal::packing::next_until;
 
 /// Who decides what follows from the log and the clock.
 const CLOCK: &str = "clock";
@@ -105,6 +107,17 @@ impl Aggregator {
         Ok(())
     }
 
+    /// Takes packed owners of the hours that are packed next. They follow from cells that never change, so they are no
+    /// decision, and what was packed twice is the same.
+    pub(super) fn pack(&mut self, piece: Piece, store: &dyn Read) -> Result<Answer, FoldError> {
+        if next_until(store, &self.registry)? != Some(piece.until) {
+            let text = "these hours are packed already, or not sealed";
+            return Ok(Answer::Rejected(Rejected::NotNow(text.to_owned())));
+        }
+        put(piece, packed_hours(store)?, &mut self.changes);
+        Ok(Answer::Applied(self.position))
+    }
+
     /// Logs what follows from the log and the clock.
     fn decide(&mut self, now: WallMs, command: Command) -> Decision {
         self.put_decision(now, CLOCK.to_owned(), "aggregator".to_owned(), command)
@@ -131,7 +144,10 @@ impl Aggregator {
             position_key(self.position),
             encode_decision(&decision),
         );
-        Arc::make_mut(&mut self.registry).apply(&decision);
+        // The registry is copied when readers have it too: not for what leaves it as it is.
+        if !matches!(decision.command, Command::Money(_)) {
+            Arc::make_mut(&mut self.registry).apply(&decision);
+        }
         decision
     }
 

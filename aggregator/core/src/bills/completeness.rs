@@ -10,12 +10,14 @@ use tallyman_common::ids::{Digest, NodeId};
 use tallyman_common::time::{Hour, MINUTE_MS, WallMs};
 
 use super::Books;
+use super::seen::{Seen, WholeHours};
 use super::usage::TenantHour;
 use crate::log::{HeldNote, position_key, position_of};
 use crate::ports::{Table, try_scan};
 use crate::rating::instant::instant_text;
 use crate::rollup::cache::FoldError;
 use crate::rollup::cell::{NodeHour, minute_bits};
+use crate::rollup::day::Hours;
 use crate::rollup::part::read_node;
 
 /// A minute is not missed before it can have come.
@@ -100,8 +102,46 @@ pub fn of(
     Ok(total.finish(wanted.len() as u64, ended))
 }
 
+/// Completeness of a period of which it is known which nodes had rows when. `held` are the windows of held batches.
+pub fn of_seen(
+    books: Books<'_>,
+    seen: &Seen,
+    known: (&[HeldWindow], Option<&WholeHours>),
+    period: &Range<Hour>,
+    viewer: Viewer,
+) -> Result<Completeness, FoldError> {
+    let (held, whole) = known;
+    let sealed = books.registry.seals.newest();
+    let (mut total, mut nodes) = (Tally::default(), 0);
+    for (node, wanted) in seen.wanted(books.now) {
+        nodes += 1;
+        let marks = books.marks.node(node);
+        if marks.and_then(|m| m.expected_from(sealed)).is_none() {
+            continue;
+        }
+        let whole = whole.and_then(|it| it.of(node, seen.days()));
+        let mut name = None;
+        for (place, wanted) in wanted.into_iter().enumerate() {
+            let plain = whole.map_or(0, |it| it[place]) & wanted;
+            total.add_whole(plain);
+            for hour in seen.hours_of(place, wanted & !plain) {
+                let minutes = node_minutes(books, node, hour)?;
+                let windows = held.iter().filter(|(n, _)| *n == node);
+                let held = windows.map(|(_, w)| minute_bits(hour, w.start, w.end));
+                let held = held.fold(0, |all, bits| all | bits);
+                let name = name.get_or_insert_with(|| display_name(node, viewer));
+                total.add(name, hour, minutes, held);
+            }
+        }
+    }
+    Ok(total.finish(nodes, books.now >= period.end.start()))
+}
+
+/// Window of a held or discarded batch, and its node.
+pub type HeldWindow = (NodeId, Range<WallMs>);
+
 /// Windows of held and discarded batches, as the batches say.
-fn held_windows(books: Books<'_>) -> Result<Vec<(NodeId, Range<WallMs>)>, FoldError> {
+pub fn held_windows(books: Books<'_>) -> Result<Vec<HeldWindow>, FoldError> {
     let (mut found, end) = (Vec::new(), position_key(books.position + 1));
     try_scan(books.store, Table::Held, (&[], &end), |key, value| {
         let note: HeldNote = codec::decode("held note", value)?;
@@ -208,6 +248,13 @@ struct Tally {
 }
 
 impl Tally {
+    /// Adds hours of which every minute was expected and came.
+    fn add_whole(&mut self, hours: Hours) {
+        let minutes = u64::from(hours.count_ones()) * 60;
+        self.expected += minutes;
+        self.received += minutes;
+    }
+
     fn add(&mut self, node: &str, hour: Hour, minutes: Minutes, held: u64) {
         let count = |bits: u64| u64::from(bits.count_ones());
         self.expected += count(minutes.expected);

@@ -182,8 +182,18 @@ pub struct InferredUsage {
 
 /// What of these hours is inferred, by meter.
 pub fn inferred(hours: &[TenantHour]) -> Result<Vec<InferredUsage>, FoldError> {
-    let mut found: BTreeMap<Meter, (u128, u64)> = BTreeMap::new();
-    for hour in hours {
+    let mut sums = InferredSums::default();
+    hours.iter().try_for_each(|hour| sums.add(hour))?;
+    Ok(sums.finish())
+}
+
+/// Inferred usage in the making.
+#[derive(Debug, Clone, Default)]
+pub struct InferredSums(BTreeMap<Meter, (u128, u64)>);
+
+impl InferredSums {
+    /// Adds a tenant's hour.
+    pub fn add(&mut self, hour: &TenantHour) -> Result<(), FoldError> {
         let mut here: BTreeMap<Meter, u128> = BTreeMap::new();
         for sum in hour.by_meter().iter().filter(|s| s.inferred > 0) {
             let total = here.entry(sum.meter).or_insert(0);
@@ -192,18 +202,23 @@ pub fn inferred(hours: &[TenantHour]) -> Result<Vec<InferredUsage>, FoldError> {
                 .ok_or_else(|| impossible(sum.meter, 0))?;
         }
         for (meter, value) in here {
-            let (total, hours) = found.entry(meter).or_insert((0, 0));
+            let (total, hours) = self.0.entry(meter).or_insert((0, 0));
             *total = total.checked_add(value).ok_or_else(|| impossible(meter, 0))?;
             *hours += 1;
         }
+        Ok(())
     }
-    let view = |(meter, (value, hours)): (Meter, (u128, u64))| InferredUsage {
-        meter: meter.label(),
-        unit: meter.info().map_or("unknown", |info| info.unit.name()),
-        value: value.to_string(),
-        hours,
-    };
-    Ok(found.into_iter().map(view).collect())
+
+    /// All of it, by meter.
+    pub fn finish(self) -> Vec<InferredUsage> {
+        let view = |(meter, (value, hours)): (Meter, (u128, u64))| InferredUsage {
+            meter: meter.label(),
+            unit: meter.info().map_or("unknown", |info| info.unit.name()),
+            value: value.to_string(),
+            hours,
+        };
+        self.0.into_iter().map(view).collect()
+    }
 }
 
 /// What nodes could not measure in these hours, by meter and cause.

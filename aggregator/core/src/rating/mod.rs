@@ -22,6 +22,8 @@ pub mod period;
 pub mod policy;
 /// From cells to the billed quantity of an item.
 pub mod select;
+/// Many hours of one item at once.
+pub mod span;
 /// A month of an account.
 pub mod statement;
 /// A month's lines, summed.

@@ -13,6 +13,7 @@ use super::RatingError;
 use super::book::{BookVersions, Charge, ItemKey};
 use super::ladder::TierPart;
 use super::period::RatedLine;
+use super::span::SpanSum;
 
 /// Sums of one item of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,36 @@ impl MonthSums {
         sum.add(line, segment, is_sample).map_err(money)
     }
 
+    /// Where sums of hours can be added together: at every date of a discount a new segment begins.
+    pub fn cuts(&self) -> &[Hour] {
+        &self.cuts
+    }
+
+    /// Adds hours of one segment, from `first` on, of an item of a tenant, in which anything was used.
+    pub fn add_span(
+        &mut self,
+        tenant: &str,
+        item: &ItemKey,
+        first: Hour,
+        span: SpanSum,
+    ) -> Result<(), RatingError> {
+        let (segment, segments) = (self.segment_of(first), self.cuts.len() + 1);
+        let items = match self.tenants.get_mut(tenant) {
+            Some(items) => items,
+            None => self.tenants.entry(tenant.to_owned()).or_default(),
+        };
+        let sum = match items.get_mut(item) {
+            Some(sum) => sum,
+            None => items
+                .entry(item.clone())
+                .or_insert_with(|| ItemSum::nothing(segments)),
+        };
+        sum.add_span(span, segment).map_err(|source| RatingError::Money {
+            item: item.clone(),
+            source,
+        })
+    }
+
     fn segment_of(&self, hour: Hour) -> usize {
         self.cuts.partition_point(|cut| *cut <= hour)
     }
@@ -138,18 +169,31 @@ impl ItemSum {
         Ok(())
     }
 
+    fn add_span(&mut self, span: SpanSum, segment: usize) -> Result<(), MoneyError> {
+        self.quantity = self.quantity.checked_add(span.quantity)?;
+        self.amount = self.amount.checked_add(span.amount)?;
+        self.segments[segment] = self.segments[segment].checked_add(span.amount)?;
+        for (key, more) in span.tiers {
+            let TierSum {
+                quantity,
+                packages,
+                amount,
+            } = self.tiers.entry(key).or_insert(TierSum::NOTHING);
+            *quantity = quantity.checked_add(more.quantity)?;
+            *packages = packages.checked_add(more.packages)?;
+            *amount = amount.checked_add(more.amount)?;
+        }
+        self.samples.extend(span.samples);
+        Ok(())
+    }
+
     fn tier(&mut self, part: &TierPart) -> &mut TierSum {
         let key = TierKey {
             from: part.from,
             to: part.to,
             price: part.price,
         };
-        let nothing = TierSum {
-            quantity: Amount::ZERO,
-            packages: Amount::ZERO,
-            amount: Amount::ZERO,
-        };
-        self.tiers.entry(key).or_insert(nothing)
+        self.tiers.entry(key).or_insert(TierSum::NOTHING)
     }
 
     /// Tiers in which anything is left, lowest first.
@@ -161,6 +205,12 @@ impl ItemSum {
 }
 
 impl TierSum {
+    const NOTHING: Self = Self {
+        quantity: Amount::ZERO,
+        packages: Amount::ZERO,
+        amount: Amount::ZERO,
+    };
+
     fn add(
         &mut self,
         part: &TierPart,

@@ -3,7 +3,8 @@
 //! An account without terms pays the price book's prices; one that nobody registered can be drafted, not billed. It must
 //! not know usage or amounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,19 @@ impl Payers {
             .get(account)
             .and_then(|it| it.range(..=hour).next_back());
         dated.map_or_else(Terms::none, |(_, terms)| terms.clone())
+    }
+}
+
+impl Payers {
+    /// The first of some hours that begins a month in the zone of an account.
+    pub fn first_end_of_month(&self, hours: Range<Hour>) -> Option<Hour> {
+        let names: BTreeSet<&str> = self.accounts.values().map(|it| it.zone.as_str()).collect();
+        let zones = names.into_iter().filter_map(|name| BillingZone::parse(name).ok());
+        let first = |zone: BillingZone| {
+            let month = |hour: u32| zone.month_of(Hour(hour)).ok();
+            (hours.start.0..hours.end.0).find(|at| *at > 0 && month(*at) != month(*at - 1))
+        };
+        zones.filter_map(first).min().map(Hour)
     }
 }
 

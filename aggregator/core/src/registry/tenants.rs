@@ -1,6 +1,7 @@
 //! Whose claims are whose, by date. A claim that nobody registered stays `unconfirmed`; it is never lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use tallyman_common::ids::Owner;
 use tallyman_common::time::Hour;
@@ -16,6 +17,8 @@ pub struct Tenants {
     by_tenant: BTreeMap<String, BTreeMap<Hour, TenantTerms>>,
     /// Claim → tenants that have it at any time, so that nobody looks through all of them.
     by_claim: BTreeMap<String, BTreeSet<String>>,
+    /// Account → tenants that named it at any time.
+    by_account: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Tenants {
@@ -83,6 +86,8 @@ impl Tenants {
             let tenants = self.by_claim.entry(claim.clone()).or_default();
             tenants.insert(terms.tenant.clone());
         }
+        let paid_by = self.by_account.entry(terms.account.clone()).or_default();
+        paid_by.insert(terms.tenant.clone());
         self.by_tenant
             .entry(terms.tenant.clone())
             .or_default()
@@ -124,9 +129,37 @@ impl Tenants {
             .collect()
     }
 
+    /// The owners that mean a tenant in some hours, each with those in which it does, as [`Tenants::owners_of`] has them
+    /// hour by hour.
+    pub fn owners_in(&self, tenant: &str, hours: &Range<Hour>) -> Vec<(Owner, Range<Hour>)> {
+        let Some(dated) = self.by_tenant.get(tenant) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let mut terms = dated.iter().peekable();
+        while let Some((from, terms_then)) = terms.next() {
+            let until = terms
+                .peek()
+                .map_or(hours.end, |(next, _)| (**next).min(hours.end));
+            let span = (*from).max(hours.start)..until;
+            if span.start < span.end {
+                let owners = terms_then.claims.iter().map(|c| Owner::Claim(c.as_str().into()));
+                found.extend(owners.map(|owner| (owner, span.clone())));
+            }
+        }
+        found
+    }
+
     /// Latest terms of a tenant.
     pub fn latest(&self, tenant: &str) -> Option<&TenantTerms> {
         self.by_tenant.get(tenant)?.values().next_back()
+    }
+
+    /// Latest terms of the tenants that an account pays for, by key.
+    pub fn of_account(&self, account: &str) -> impl Iterator<Item = &TenantTerms> {
+        let tenants = self.by_account.get(account).into_iter().flatten();
+        let latest = tenants.filter_map(|it| self.latest(it));
+        latest.filter(move |it| it.account == account)
     }
 
     /// Latest terms of every tenant.
@@ -182,6 +215,23 @@ mod tests {
         assert!(tenants.tenant_of(&a, Hour(19)).is_some());
         assert!(tenants.tenant_of(&a, Hour(20)).is_none());
         assert_eq!(tenants.owners_of("acme", Hour(25)), [Owner::claim("b").unwrap()]);
+    }
+
+    #[test]
+    fn owners_by_span_are_those_of_each_hour() {
+        let mut tenants = Tenants::default();
+        tenants.set(terms("acme", &["a", "b"], 10));
+        tenants.set(terms("acme", &["b", "c"], 20));
+        tenants.set(terms("acme", &[], 25));
+        for (from, to) in [(0, 9), (0, 30), (12, 21), (20, 25), (25, 40)] {
+            let spans = tenants.owners_in("acme", &(Hour(from)..Hour(to)));
+            for hour in (from..to).map(Hour) {
+                let then = spans.iter().filter(|(_, span)| span.contains(&hour));
+                let then: Vec<Owner> = then.map(|(owner, _)| owner.clone()).collect();
+                assert_eq!(then, tenants.owners_of("acme", hour), "{hour:?} of {from}..{to}");
+            }
+        }
+        assert!(tenants.owners_in("nobody", &(Hour(0)..Hour(9))).is_empty());
     }
 
     #[test]

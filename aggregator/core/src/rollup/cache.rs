@@ -18,6 +18,7 @@ use super::cell::{NodeHour, OwnerHour};
 use super::fold::{BatchPlace, Overflow, fold_node, fold_record};
 use super::inference::Inference;
 use super::owners::ByOwner;
+use super::pack;
 use super::part::{Part, late_key, node_hour_key, owner_key};
 use crate::limits::{FLUSH_AGE_MS, FLUSH_PER_COMMIT_MAX};
 use crate::ports::{Changes, Read, StoreError, Table};
@@ -338,6 +339,7 @@ impl Rollup {
                 slot.dirty = false;
                 if let Some(late) = late_key(*part, owner) {
                     changes.put(Table::LateParts, late, Vec::new());
+                    pack::note(owner, part.hour, changes);
                 }
                 changes.put(Table::Cells, owner_key(*part, owner), codec::encode(&slot.value));
             }

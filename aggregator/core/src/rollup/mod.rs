@@ -4,12 +4,18 @@
 pub mod cache;
 /// What one owner used in one hour, and from which batches.
 pub mod cell;
+/// One owner's sealed day, packed.
+pub mod day;
 /// Adding one batch.
 pub mod fold;
 /// Usage over a hole, as it stands in the log.
 pub mod inference;
 /// Values by owner.
 pub mod owners;
+/// Packing sealed days, and reading them.
+pub mod pack;
+/// Packing an owner's day.
+pub mod packer;
 /// On-time and late parts of an hour.
 pub mod part;
 /// Lists of mostly one item.

@@ -7,6 +7,8 @@
 pub mod chain;
 /// What a hole hides, by the readings on both of its sides.
 pub mod judge;
+/// Which sealed hours are packed next.
+pub mod packing;
 
 use std::ops::ControlFlow;
 

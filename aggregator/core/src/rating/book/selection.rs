@@ -11,6 +11,14 @@ use super::Selection;
 use super::parse::taken;
 use super::reader::{Faults, Reader, list};
 
+impl Selection {
+    /// [`Selection::admits`] of dimensions that are not in a map.
+    pub fn admits_pairs(&self, dims: &[(&str, &str)]) -> bool {
+        let has = |(name, value): (&String, &String)| dims.contains(&(name.as_str(), value.as_str()));
+        self.dims.iter().all(has)
+    }
+}
+
 /// The outer option is none after a fault, the inner one for a free item that is only announced.
 pub(super) fn parse_selection(
     reader: &Reader<'_, '_>,
