@@ -312,7 +312,7 @@ fn book(random: &mut Random, name: &str, hard: bool) -> String {
         let over = random.pick(&["hour", "day", "month"]);
         match random.below(if hard { 9 } else { 4 }) {
             0 => text += "model = \"free\"\n",
-            1 => write!(text, "model = \"per_unit\"\nprice = \"{}\"\n", price(random)).unwrap(),
+            1 => writeln!(text, "model = \"per_unit\"\nprice = \"{}\"", price(random)).unwrap(),
             2 | 3 => write!(
                 text,
                 "model = \"graduated\"\ntiers_over = \"hour\"\n{}",
@@ -337,19 +337,19 @@ fn book(random: &mut Random, name: &str, hard: bool) -> String {
                 tiers(random, true)
             )
             .unwrap(),
-            7 => write!(
+            7 => writeln!(
                 text,
-                "model = \"package\"\nprice = \"2\"\nsize = \"10\"\npackage_over = \"{over}\"\n"
+                "model = \"package\"\nprice = \"2\"\nsize = \"10\"\npackage_over = \"{over}\""
             )
             .unwrap(),
             _ => {
-                write!(
+                writeln!(
                     text,
-                    "model = \"per_unit\"\nprice = \"{}\"\nat_least = \"3\"\n",
+                    "model = \"per_unit\"\nprice = \"{}\"\nat_least = \"3\"",
                     price(random)
                 )
                 .unwrap();
-                write!(text, "allowance = \"100\"\nallowance_over = \"{over}\"\n").unwrap();
+                writeln!(text, "allowance = \"100\"\nallowance_over = \"{over}\"").unwrap();
             }
         }
     }
