@@ -218,6 +218,8 @@ fn scan_options(table: Table, from: &[u8], to: &[u8]) -> ReadOptions {
     if !to.is_empty() {
         options.set_iterate_upper_bound(to);
     }
+    // A month's run reads each of them once: kept, they would take the place of what is read again.
+    options.fill_cache(table != Table::Days);
     let one_number = table == Table::Headers && from.len() == HEADER_PREFIX && to == prefix_end(from);
     if one_number {
         options.set_prefix_same_as_start(true);
