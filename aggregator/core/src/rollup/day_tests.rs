@@ -9,7 +9,10 @@ use tallyman_common::time::WallMs;
 
 type Name = Vec<(String, String)>;
 
-fn value(sums: &[(u16, &[(&str, &str)], u128)]) -> OwnerHour {
+/// Meter, dimensions, sum.
+type Sum<'a> = (u16, &'a [(&'a str, &'a str)], u128);
+
+fn value(sums: &[Sum<'_>]) -> OwnerHour {
     let mut value = OwnerHour::default();
     value.trace(NodeId([1; 16]), SpoolId([2; 16]), 1, 1);
     for (meter, dims, sum) in sums {
