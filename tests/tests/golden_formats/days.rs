@@ -54,20 +54,22 @@ fn hours(layout: Layout, name: &str, hours: u32) -> Layout {
     layout.raw(name, &hours.to_le_bytes()[..3])
 }
 
-#[test]
-fn packed_day() {
-    let (plain, all) = (1 | 1 << 1 | 1 << 23, 1 | 1 << 1 | 1 << 5 | 1 << 23);
+/// Hours with plain sums, and all with anything.
+const PLAIN: u32 = 1 | 1 << 1 | 1 << 23;
+const ALL: u32 = PLAIN | 1 << 5;
+
+fn layout_of_a_day() -> Layout {
     let mut layout = Layout::new().u8("version", 1);
-    layout = hours(layout, "hours: 0, 1, 5, 23", all);
+    layout = hours(layout, "hours: 0, 1, 5, 23", ALL);
     layout = hours(layout, "apart: 5", 1 << 5);
     layout = hours(layout, "flawed: 23", 1 << 23);
     layout = layout.u32("nodes", 1).raw("node0", &sample::node().0);
-    layout = hours(layout, "node0.hours", plain);
+    layout = hours(layout, "node0.hours", PLAIN);
     layout = layout
         .u32("columns", 2)
         .u16("column0.meter", 1)
         .u8("column0.dims", 0);
-    layout = hours(layout, "column0.hours", plain)
+    layout = hours(layout, "column0.hours", PLAIN)
         .u8("column0.least: bytes", 2)
         .raw("column0.least", &7_000u16.to_le_bytes())
         .u8("column0.width", 2)
@@ -78,10 +80,15 @@ fn packed_day() {
         .word("column1.dim0.name", "region")
         .u16("column1.dim0.value: bytes", 4)
         .word("column1.dim0.value", "east");
-    layout = hours(layout, "column1.hours", plain)
+    hours(layout, "column1.hours", PLAIN)
         .u8("column1.least: bytes", 9)
         .raw("column1.least", &(1u128 << 70).to_le_bytes()[..9])
-        .u8("column1.width: all the same", 0);
+        .u8("column1.width: all the same", 0)
+}
+
+#[test]
+fn packed_day() {
+    let layout = layout_of_a_day();
     let (at, owner) = (UtcDay::of(sample::HOUR).0, sample::claim());
     let prefix = Layout::new()
         .u8("owner kind", 2)
@@ -124,7 +131,7 @@ fn packed_day() {
     );
     let kept = &kept[kept.len() - day_bytes.len()..];
     let read = PackedDay::parse(kept).unwrap();
-    assert_eq!((read.hours, read.apart, read.flawed), (all, 1 << 5, 1 << 23));
+    assert_eq!((read.hours, read.apart, read.flawed), (ALL, 1 << 5, 1 << 23));
     let mut sums = [0u128; 24];
     read.columns(|column| {
         column.add_to(&mut sums, column.hours).expect("fits");

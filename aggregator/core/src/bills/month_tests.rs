@@ -181,6 +181,79 @@ impl Case {
         self.commit(&changes);
     }
 
+    fn register(&mut self, seed: u64) {
+        let terms = |tenant: &str, claims: &[&str], from: u32| {
+            Command::SetTenant(TenantTerms {
+                tenant: tenant.into(),
+                name: tenant.into(),
+                claims: claims.iter().map(|it| (*it).to_owned()).collect(),
+                account: "acme".into(),
+                zone: self.zone.name().into(),
+                currency: "USD".into(),
+                language: "en".into(),
+                from: Hour(from),
+            })
+        };
+        let change = self.month.start.0 + u32::try_from(seed % 700).unwrap();
+        let tenants = [
+            terms("one", &["a"], 0),
+            terms("one", &["a", "b"], change),
+            terms("two", &["c"], 0),
+        ];
+        tenants.into_iter().for_each(|it| self.decide(it));
+        // Its month's end is packed before the day's.
+        let account = Account {
+            account: "acme".into(),
+            organisation: None,
+            name: "Acme".into(),
+            seller: "cloud".into(),
+            currency: "USD".into(),
+            zone: self.zone.name().into(),
+            language: "en".into(),
+            address: vec![],
+            tax_id: None,
+            contact: vec![],
+            due_days: 30,
+        };
+        self.decide(Command::SetAccount(Box::new(account)));
+    }
+
+    fn add_books(&mut self, seed: u64) {
+        let hard = self.random.one_in(2);
+        let first = match self.random.one_in(20) {
+            true => self.month.start.0 + 5,
+            false => 0,
+        };
+        for from in [first, self.month.start.0 + 333] {
+            let name = format!("B{from}-{}", seed % 10);
+            let text = book(&mut self.random, &name, hard);
+            self.text += &text;
+            if from == first || self.random.one_in(2) {
+                self.decide(Command::AddPriceBook {
+                    text,
+                    from: Hour(from),
+                });
+            }
+        }
+    }
+
+    fn seal(&mut self) {
+        let seal_from = self.month.start.0 - u32::try_from(self.random.below(40)).unwrap();
+        let seal_to = match self.random.one_in(3) {
+            true => self.month.end.0 - u32::try_from(self.random.below(700)).unwrap(),
+            false => self.month.end.0,
+        };
+        for hour in seal_from..seal_to {
+            let (hour, values, digest, upto) = (Hour(hour), 0, Digest::default(), 0);
+            self.decide(Command::SealHour {
+                hour,
+                values,
+                digest,
+                upto,
+            });
+        }
+    }
+
     /// Late parts, and values that were replaced, both with the note that their writers make.
     fn disturb(&mut self) {
         let Some(sealed) = self.registry.seals.newest() else {
@@ -274,6 +347,36 @@ fn tiers(random: &mut Random, amounts: bool) -> String {
     text + &format!("{{ {key} = \"{}\" }}]\n", price(random))
 }
 
+/// How an item is charged.
+fn charge(random: &mut Random, hard: bool) -> String {
+    let over = random.pick(&["hour", "day", "month"]);
+    match random.below(if hard { 9 } else { 4 }) {
+        0 => "model = \"free\"\n".to_owned(),
+        1 => format!("model = \"per_unit\"\nprice = \"{}\"\n", price(random)),
+        2 | 3 => format!(
+            "model = \"graduated\"\ntiers_over = \"hour\"\n{}",
+            tiers(random, false)
+        ),
+        4 => format!(
+            "model = \"graduated\"\ntiers_over = \"{over}\"\n{}",
+            tiers(random, false)
+        ),
+        5 => format!(
+            "model = \"volume\"\ntiers_over = \"{over}\"\n{}",
+            tiers(random, false)
+        ),
+        6 => format!(
+            "model = \"stairstep\"\ntiers_over = \"{over}\"\n{}",
+            tiers(random, true)
+        ),
+        7 => format!("model = \"package\"\nprice = \"2\"\nsize = \"10\"\npackage_over = \"{over}\"\n"),
+        _ => format!(
+            "model = \"per_unit\"\nprice = \"{}\"\nat_least = \"3\"\nallowance = \"100\"\nallowance_over = \"{over}\"\n",
+            price(random)
+        ),
+    }
+}
+
 /// A book with items of all models; `hard` ones too that depend on other hours or items.
 fn book(random: &mut Random, name: &str, hard: bool) -> String {
     let mut text = format!("format = 1\nname = \"{name}\"\ncurrency = \"USD\"\n");
@@ -309,49 +412,7 @@ fn book(random: &mut Random, name: &str, hard: bool) -> String {
             continue;
         }
         writeln!(text, "unit = \"{unit}\"").unwrap();
-        let over = random.pick(&["hour", "day", "month"]);
-        match random.below(if hard { 9 } else { 4 }) {
-            0 => text += "model = \"free\"\n",
-            1 => writeln!(text, "model = \"per_unit\"\nprice = \"{}\"", price(random)).unwrap(),
-            2 | 3 => write!(
-                text,
-                "model = \"graduated\"\ntiers_over = \"hour\"\n{}",
-                tiers(random, false)
-            )
-            .unwrap(),
-            4 => write!(
-                text,
-                "model = \"graduated\"\ntiers_over = \"{over}\"\n{}",
-                tiers(random, false)
-            )
-            .unwrap(),
-            5 => write!(
-                text,
-                "model = \"volume\"\ntiers_over = \"{over}\"\n{}",
-                tiers(random, false)
-            )
-            .unwrap(),
-            6 => write!(
-                text,
-                "model = \"stairstep\"\ntiers_over = \"{over}\"\n{}",
-                tiers(random, true)
-            )
-            .unwrap(),
-            7 => writeln!(
-                text,
-                "model = \"package\"\nprice = \"2\"\nsize = \"10\"\npackage_over = \"{over}\""
-            )
-            .unwrap(),
-            _ => {
-                writeln!(
-                    text,
-                    "model = \"per_unit\"\nprice = \"{}\"\nat_least = \"3\"",
-                    price(random)
-                )
-                .unwrap();
-                writeln!(text, "allowance = \"100\"\nallowance_over = \"{over}\"").unwrap();
-            }
-        }
+        text += &charge(random, hard);
     }
     if hard && random.one_in(3) && text.contains("i0") {
         text += "[[item]]\nkey = \"share\"\ntitle = \"S\"\nmodel = \"percent_of_amount\"\nof = [\"i0\"]\npercent = \"10\"\n";
@@ -386,71 +447,10 @@ fn case(seed: u64) -> Case {
         now,
         text: String::new(),
     };
-    let terms = |tenant: &str, claims: &[&str], from: u32| {
-        Command::SetTenant(TenantTerms {
-            tenant: tenant.into(),
-            name: tenant.into(),
-            claims: claims.iter().map(|it| (*it).to_owned()).collect(),
-            account: "acme".into(),
-            zone: case.zone.name().into(),
-            currency: "USD".into(),
-            language: "en".into(),
-            from: Hour(from),
-        })
-    };
-    let change = case.month.start.0 + u32::try_from(seed % 700).unwrap();
-    let tenants = [
-        terms("one", &["a"], 0),
-        terms("one", &["a", "b"], change),
-        terms("two", &["c"], 0),
-    ];
-    tenants.into_iter().for_each(|it| case.decide(it));
-    // Its month's end is packed before the day's.
-    let account = Account {
-        account: "acme".into(),
-        organisation: None,
-        name: "Acme".into(),
-        seller: "cloud".into(),
-        currency: "USD".into(),
-        zone: case.zone.name().into(),
-        language: "en".into(),
-        address: vec![],
-        tax_id: None,
-        contact: vec![],
-        due_days: 30,
-    };
-    case.decide(Command::SetAccount(Box::new(account)));
-    let hard = case.random.one_in(2);
-    let first = match case.random.one_in(20) {
-        true => case.month.start.0 + 5,
-        false => 0,
-    };
-    for from in [first, case.month.start.0 + 333] {
-        let name = format!("B{from}-{}", seed % 10);
-        let text = book(&mut case.random, &name, hard);
-        case.text += &text;
-        if from == first || case.random.one_in(2) {
-            case.decide(Command::AddPriceBook {
-                text,
-                from: Hour(from),
-            });
-        }
-    }
+    case.register(seed);
+    case.add_books(seed);
     case.fill();
-    let seal_from = case.month.start.0 - u32::try_from(case.random.below(40)).unwrap();
-    let seal_to = match case.random.one_in(3) {
-        true => case.month.end.0 - u32::try_from(case.random.below(700)).unwrap(),
-        false => case.month.end.0,
-    };
-    for hour in seal_from..seal_to {
-        let (hour, values, digest, upto) = (Hour(hour), 0, Digest::default(), 0);
-        case.decide(Command::SealHour {
-            hour,
-            values,
-            digest,
-            upto,
-        });
-    }
+    case.seal();
     let days = case.random.pick(&[0, 7, 40, 40, 40]);
     case.pack(days);
     case.disturb();

@@ -1,3 +1,5 @@
+//! Packed days: what is packed comes back, and what needs a closer look is marked.
+
 use std::collections::BTreeMap;
 
 use tallyman_common::ids::SpoolId;
