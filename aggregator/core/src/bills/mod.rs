@@ -11,14 +11,14 @@ pub mod completeness;
 pub mod hourly;
 /// What came behind the seal of its hour.
 pub mod late;
-/// Where an hour comes from: owners, nodes, batches.
-pub mod sources;
 /// The usage of an account's month from packed days.
 pub mod month;
 /// Which nodes had rows in which hours.
 pub mod seen;
 /// The cells of a tenant's month, added up by item.
 mod sheet;
+/// Where an hour comes from: owners, nodes, batches.
+pub mod sources;
 /// How far a bill is settled, and what changed since it was final.
 pub mod standing;
 /// A bill as plain text.

@@ -15,7 +15,7 @@ use tallyman_common::money::{Amount, Currency, Money, MoneyError};
 use super::draft::{DraftError, Past, billed_ahead, payees};
 use super::month::{AccountMonth, View, at_month, payer};
 use super::run::accounts;
-use crate::bills::account::rate_account;
+use crate::bills::month::rate_month;
 use crate::bills::{AsOf, BillError, Books, last_priced};
 use crate::rating::instant::instant_text;
 use crate::rating::statement::{Cause, Deduction, Input, Statement, statement};
@@ -211,7 +211,7 @@ fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Re
     let payees = payees(month.books, account, (&month.terms, month.month), versions)?;
     let hours = month.hours.clone();
     let prices = (&payees[..], versions);
-    let usage = rate_account(month.books, prices, &month.zone, hours.clone(), month.terms.pools)?;
+    let usage = rate_month(month.books, prices, &month.zone, hours.clone(), month.terms.pools)?;
     let ahead = match now.registry.payers.accounts.get(account) {
         Some(known) => billed_ahead(now, known, month.month, &month.terms)?,
         None => None,
