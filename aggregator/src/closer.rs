@@ -143,6 +143,7 @@ mod tests {
             // Writes all cells: what is not written yet is not looked at.
             on.handle.checkpoint(folder.path().join("copy")).await.unwrap();
             assert!(close(&on.handle, SEAL_GRACE_MS).await.unwrap() >= 3);
+            pack(&on.handle).await.unwrap();
             let used = move |books: tallyman_aggregator_core::bills::Books<'_>| {
                 let owner = Owner::claim("acme").unwrap();
                 let value = read_owner(books.store, hour, &owner, books.registry.seals.newest());
