@@ -234,6 +234,7 @@ impl Run<'_> {
                 start = end;
             }
         }
+        plan.keep_together();
         Some(plan)
     }
 
@@ -321,6 +322,17 @@ impl Left<'_> {
 }
 
 impl<'b> Plan<'b> {
+    /// An item that goes hour by hour under one book does so under all: its position counts what was used before.
+    fn keep_together(&mut self) {
+        let by_hour = self.items.iter().filter(|it| it.way == Way::ByHour);
+        let keys: Vec<ItemKey> = by_hour.map(|it| it.item.key().clone()).collect();
+        for item in &mut self.items {
+            if keys.contains(item.item.key()) {
+                item.way = Way::ByHour;
+            }
+        }
+    }
+
     /// The items of a version that sum anything, in its order. Where items cost a share of others' amounts, all of them go
     /// hour by hour.
     fn add_items(&mut self, (book, prices): (usize, &'b PriceBook), pools: bool) -> Option<()> {
