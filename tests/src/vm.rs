@@ -25,7 +25,7 @@ const BUSYBOX: &str = "/bin/busybox";
 const INIT: &str = include_str!("../vm/init");
 const BEGIN: &str = "@@tallyman-vm begin@@";
 const END: &str = "@@tallyman-vm end ";
-const MEMORY_MIB: u32 = 512;
+const MEMORY_MIB: u32 = 768;
 const DISK_BYTES: u64 = 64 << 20;
 const SERIAL_BYTES_MAX: usize = 16 << 20;
 
@@ -48,7 +48,7 @@ impl Default for Vm {
 }
 
 impl Vm {
-    /// A machine with busybox, 512 MiB of memory, two processors, an empty disk of 64 MiB as `/dev/vda`
+    /// A machine with busybox, 768 MiB of memory, two processors, an empty disk of 64 MiB as `/dev/vda`
     /// and every cgroup v2 controller enabled below the root.
     pub fn new() -> Self {
         Self {
