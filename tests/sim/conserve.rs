@@ -168,8 +168,8 @@ fn missing(
     Ok(missing)
 }
 
-/// Series that were told again right behind a lost batch, where its hole was judged: their readings went on, so what it
-/// said is owed in full. Not over an end of all series, and not where a restore took more than one can see.
+/// Series that were told again right behind a lost batch, in its spool or in the next one, where its hole was judged:
+/// their readings went on, so what it said is owed in full. Not over an end of all series, and not where a restore took more than one can see.
 fn told_again(world: &World, stored: &[Stored], gone: &Gone) -> Result<BTreeSet<(Owner, usize)>, String> {
     let (node, spool, seq) = gone.key;
     let goes_on = world.nodes.iter().any(|n| n.id == node && !n.births_ended);
@@ -185,7 +185,13 @@ fn told_again(world: &World, stored: &[Stored], gone: &Gone) -> Result<BTreeSet<
     }
     let of_spool = |b: &&Stored| b.is_counted && b.header.node == node && b.header.spool == spool;
     let behind = stored.iter().filter(of_spool).filter(|b| b.header.seq > seq);
-    let Some(next) = behind.min_by_key(|b| b.header.seq) else {
+    let is_far = |b: &&Stored| {
+        let mut far = holes.iter().filter(|hole| around.contains(&hole.position));
+        let key = (node, b.header.spool, b.header.seq);
+        b.is_counted && far.any(|h| (h.judgement.node, h.judgement.spool, h.judgement.seq) == key)
+    };
+    let next = behind.min_by_key(|b| b.header.seq);
+    let Some(next) = next.or_else(|| stored.iter().find(is_far)) else {
         return Ok(BTreeSet::new());
     };
     let (frame, key) = next.frame(world)?;

@@ -68,6 +68,8 @@ pub struct SimDisk {
     pub fail_sync_in: Option<u64>,
     /// Operations until one fails.
     pub fail_in: Option<u64>,
+    /// A checkpoint was written whole since the last look.
+    pub has_checkpoint: bool,
     /// Planted: a sync does nothing and says yes.
     pub sync_lies: bool,
     /// Planted: a sync that failed says yes.
@@ -210,6 +212,7 @@ impl Disk for SimDisk {
             bytes.len()
         };
         file.live.extend_from_slice(&bytes[..written]);
+        self.has_checkpoint |= killed.is_ok() && name.starts_with("checkpoint-");
         killed
     }
 

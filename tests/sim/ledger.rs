@@ -100,6 +100,13 @@ impl Ledger {
         }
     }
 
+    /// A window that never was a batch: no frame has this digest.
+    pub fn never_written(&mut self, window: Gone) {
+        let (node, spool, seq) = window.key;
+        let digest = Digest::of(&[b"never written", &node.0, &spool.0, &seq.to_le_bytes()]);
+        self.gone.insert(digest, window);
+    }
+
     /// The digest under which the aggregator knows a frame.
     pub fn as_sent(&self, digest: Digest) -> Digest {
         self.sent_as.get(&digest).copied().unwrap_or(digest)

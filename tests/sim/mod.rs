@@ -40,6 +40,8 @@ pub mod store;
 pub mod traffic;
 /// The kernels' counters, and what is known to be lost.
 pub mod truth;
+/// Windows that are in a checkpoint and in no batch.
+pub mod unfinished;
 /// Time, links and faults.
 pub mod world;
 

@@ -14,10 +14,11 @@ use tallyman_common::time::WallMs;
 
 use super::bug::Bug;
 use super::disk::SimDisk;
-use super::ledger::frames_on;
+use super::ledger::{Gone, frames_on};
 use super::rng::Rng;
 use super::start::{HOLD_MS, mapping};
 use super::truth::{Truth, Workload};
+use super::unfinished::Unfinished;
 
 /// A host.
 pub struct Node {
@@ -53,6 +54,10 @@ pub struct Node {
     pub broken: Option<String>,
     /// Its agent began from the counters' present values: what was used since the last window is lost.
     pub(super) baseline_lost: bool,
+    /// A window of which there may be a checkpoint and no batch.
+    pub(super) unfinished: Option<Unfinished>,
+    /// Of such a one there is a checkpoint alone, and the agent went on from it.
+    pub(super) lost_window: Option<Gone>,
     /// Series of this host ended before their time: a batch that is lost is not in any later reading.
     pub births_ended: bool,
     /// What is wrong in this run.
@@ -92,6 +97,8 @@ impl Node {
             said_durable: BTreeSet::new(),
             broken: None,
             baseline_lost: false,
+            unfinished: None,
+            lost_window: None,
             births_ended: false,
             skipped_ms: 0,
             is_healed: false,
@@ -126,6 +133,7 @@ impl Node {
     fn step(&mut self, world_ms: u64, event: Event) -> Effects {
         let now = self.now(world_ms);
         let agent = self.agent.as_mut().expect("only a living agent is stepped");
+        self.disk.has_checkpoint = false;
         let effects = agent.step(now, event, &mut self.disk);
         self.births_ended |= effects.notices.iter().any(|n| n.code == "spool-contradicted");
         effects
@@ -271,11 +279,14 @@ impl Node {
             let batches = closed.first_seq..=closed.last_seq;
             self.said_durable.extend(batches.map(|seq| (closed.spool, seq)));
             self.metering = true;
+            self.unfinished = None;
             // Of a container that waits for its description the checkpoint tells, and no batch yet.
             let is_told = |w: &&mut Workload| w.container.is_none() || world_ms - w.born_ms > HOLD_MS;
             let told = self.workloads.values_mut().filter(is_told);
             told.for_each(|w| w.recorded = w.sampled);
             self.ended.clear();
+        } else if self.disk.has_checkpoint {
+            self.note_not_closed();
         }
     }
 

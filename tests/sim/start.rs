@@ -94,6 +94,12 @@ impl Node {
         let nothing = is_empty && told("checkpoint-slot") && !told("spool-frames-lost");
         self.baseline_lost = told("checkpoint-lost") || nothing;
         self.births_ended |= self.baseline_lost;
+        if told("spool-frames-lost") {
+            self.lose_unfinished();
+        } else if self.baseline_lost {
+            // All since the last batch is lost with it.
+            self.unfinished = None;
+        }
     }
 }
 

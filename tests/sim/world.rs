@@ -333,6 +333,7 @@ impl World {
         if self.nodes[node].baseline_lost {
             self.hit("checkpoint lost");
         }
+        self.note_unfinished(node);
         self.process_life[node] += 1;
         let life = self.process_life[node];
         self.note(format!("n{node} agent starts, life {life}"));
