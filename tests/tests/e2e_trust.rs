@@ -178,8 +178,12 @@ fn certificates_are_renewed_under_traffic_and_after_they_expired() -> Result<()>
     until("the certificate has expired", SOON, || {
         Ok((Instant::now() > expired).then_some(()))
     })?;
+    let log = std::fs::read_to_string(site.path("agent.log"))?;
+    let connected = log.matches("INFO connected").count();
     site.start_metering()?;
     burn(&cgroup)?;
+    // An agent that is stopped before its certificate is renewed keeps its last window for its next start.
+    site.agent_says("INFO connected", connected + 1, MINUTE)?;
     site.stop_agent()?;
     site.billed_exactly("acme", || cgroup.cpu_ns())
 }
