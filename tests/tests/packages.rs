@@ -118,6 +118,9 @@ fn assert_installed(root: &Path, program: &str) {
     if program == "tallyman-agent" {
         assert_file(&settings.join("agent.toml"), 0o644);
     } else {
+        for page in ["API.md", "PRICES.md", "OFL.txt"] {
+            assert_file(&root.join("usr/share/doc").join(program).join(page), 0o644);
+        }
         let example = format!("usr/share/doc/{program}/examples/aggregator.toml");
         assert_file(&root.join(example), 0o644);
         assert!(!settings.join("aggregator.toml").exists());
