@@ -10,44 +10,17 @@ use std::time::Instant;
 
 use serde::Serialize;
 use tallyman_aggregator_core::accounts::command::{DocumentFate, Fate};
-use tallyman_aggregator_core::accounts::draft::DraftError;
 use tallyman_aggregator_core::accounts::run::{self, Drafts, Due, NotBilled};
 use tallyman_aggregator_core::rating::Month;
 use tallyman_common::time::{Hour, WallMs};
 
-use crate::handle::{CommandError, Handle, Unavailable};
-use crate::limits::{BILL_PERIOD, BILL_RUNS_KEPT};
+use crate::handle::{Handle, Unavailable};
+use crate::limits::{BILL_PERIOD, BILL_REASONS_MAX, BILL_RUNS_KEPT};
 use crate::monthly::{self, Done, MonthlyError};
 
 /// Who runs by itself, as it stands in the log.
 const ACTOR: &str = "clock";
 const SOURCE: &str = "aggregator";
-
-/// Why a run ended before its last account.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The books could not be read or written.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    /// Nothing can be drafted.
-    #[error(transparent)]
-    Draft(#[from] DraftError),
-    /// The issue was refused as a whole.
-    #[error("{0}")]
-    Refused(String),
-}
-
-impl From<MonthlyError> for RunError {
-    fn from(error: MonthlyError) -> Self {
-        match error {
-            MonthlyError::Draft(error) => Self::Draft(error),
-            MonthlyError::Command(CommandError::Rejected(rejected)) => Self::Refused(rejected.to_string()),
-            MonthlyError::Unavailable(gone) | MonthlyError::Command(CommandError::Unavailable(gone)) => {
-                Self::Unavailable(gone)
-            }
-        }
-    }
-}
 
 /// Where a run is.
 #[derive(Debug, Clone, Serialize)]
@@ -72,10 +45,21 @@ pub struct Progress {
     pub existing: usize,
     /// Accounts without anything to bill.
     pub nothing: usize,
-    /// Accounts that have no invoice, and why.
-    pub not_billed: Vec<NotBilled>,
+    /// Accounts that have no invoice.
+    pub not_billed: usize,
+    /// The first of them, and why: all would be without a bound (I11).
+    pub reasons: Vec<NotBilled>,
     /// Why it ended early.
     pub fault: Option<String>,
+}
+
+impl Progress {
+    fn not_billed(&mut self, one: NotBilled) {
+        self.not_billed += 1;
+        if self.reasons.len() < BILL_REASONS_MAX {
+            self.reasons.push(one);
+        }
+    }
 }
 
 /// The runs of this process, the newest last. Cheap to clone.
@@ -90,6 +74,12 @@ impl Runs {
     /// Every run that is remembered, the newest last.
     pub fn list(&self) -> Vec<Progress> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The one that has not ended, if any.
+    pub fn under_way(&self) -> Option<u64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|it| it.ended.is_none()).map(|it| it.run)
     }
 
     /// One of them.
@@ -114,7 +104,8 @@ impl Runs {
             issued: 0,
             existing: 0,
             nothing: 0,
-            not_billed: Vec::new(),
+            not_billed: 0,
+            reasons: Vec::new(),
             fault: None,
         });
         run
@@ -156,7 +147,7 @@ pub async fn run(handle: Handle) {
         ticks.tick().await;
         match watch.bill(&handle).await {
             Ok(_) => {}
-            Err(RunError::Unavailable(Unavailable::Stopping)) => return,
+            Err(MonthlyError::Unavailable(Unavailable::Stopping)) => return,
             Err(error) => {
                 tracing::error!(%error, "no invoices are issued: what the message names is to be mended")
             }
@@ -175,7 +166,7 @@ pub struct Watch {
 
 impl Watch {
     /// Bills what became due since it looked last; returns how many invoices were issued.
-    pub async fn bill(&mut self, handle: &Handle) -> Result<usize, RunError> {
+    pub async fn bill(&mut self, handle: &Handle) -> Result<usize, MonthlyError> {
         let registry = handle.registry();
         let sealed = registry.seals.newest();
         if sealed == self.sealed || registry.open_restore().is_some() {
@@ -222,11 +213,11 @@ async fn carry_out(handle: &Handle, asked: &Asked, run: u64, due: &Due) -> Vec<S
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             month = %it.month, run, issued = it.issued, existing = it.existing, nothing = it.nothing,
-            not_billed = it.not_billed.len(), millis, "the monthly run ended"
+            not_billed = it.not_billed, millis, "the monthly run ended"
         );
-        if let Some(first) = it.not_billed.first() {
+        if let Some(first) = it.reasons.first() {
             tracing::warn!(
-                month = %it.month, accounts = it.not_billed.len(), account = first.account, reason = first.reason,
+                month = %it.month, accounts = it.not_billed, account = first.account, reason = first.reason,
                 "accounts have no invoice; `bill run --period` tells each with its reason"
             );
         }
@@ -240,7 +231,7 @@ async fn in_pieces(
     run: u64,
     due: &Due,
     nothing: &mut Vec<String>,
-) -> Result<(), RunError> {
+) -> Result<(), MonthlyError> {
     let Asked { actor, source } = asked.clone();
     let tell = |Done { drafted, fates }: Done| {
         let Drafts {
@@ -253,18 +244,18 @@ async fn in_pieces(
             it.done += existing.len() + none.len() + not_billed.len() + fates.len();
             it.existing += existing.len();
             it.nothing += none.len();
-            it.not_billed.extend(not_billed);
+            not_billed.into_iter().for_each(|one| it.not_billed(one));
             for DocumentFate { account, fate, .. } in fates {
                 match fate {
                     Fate::Issued { .. } => it.issued += 1,
                     Fate::Existed { .. } => it.existing += 1,
-                    Fate::Refused { reason } => it.not_billed.push(NotBilled { account, reason }),
+                    Fate::Refused { reason } => it.not_billed(NotBilled { account, reason }),
                 }
             }
         });
         nothing.extend(none);
     };
-    Ok(monthly::bill(handle, due.month, due.accounts.clone(), (actor, source), tell).await?)
+    monthly::bill(handle, due.month, due.accounts.clone(), (actor, source), tell).await
 }
 
 #[cfg(test)]
@@ -377,7 +368,7 @@ mod tests {
                     run.done,
                     run.issued,
                     run.nothing,
-                    run.not_billed.len()
+                    run.not_billed
                 ),
                 (month, 2, 2, 1, 1, 0)
             );
@@ -392,10 +383,12 @@ mod tests {
             let all = vec!["acme".to_owned(), "idle".to_owned(), "nobody".to_owned()];
             let due = Due { month, accounts: all };
             let run = on.handle.runs().begin(month, "test", 3, clock::now());
+            assert_eq!(on.handle.runs().under_way(), Some(run));
             carry_out(&on.handle, &asked, run, &due).await;
+            assert_eq!(on.handle.runs().under_way(), None);
             let run = on.handle.runs().get(run).unwrap();
             assert_eq!((run.existing, run.nothing, run.issued), (1, 1, 0));
-            assert_eq!(run.not_billed[0].account, "nobody");
+            assert_eq!(run.reasons[0].account, "nobody");
             on.stop().await;
             let on = Running::start(folder.path());
             assert_eq!(Watch::default().bill(&on.handle).await.unwrap(), 0);

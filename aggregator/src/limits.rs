@@ -124,6 +124,8 @@ pub const BILL_PERIOD: Duration = Duration::from_secs(60);
 pub const BILL_PIECE: usize = 250;
 /// Pieces that are drafted and not issued yet, at most: memory does not go by the number of accounts.
 pub const BILL_AHEAD: usize = 4;
+/// Accounts without an invoice that a run names; the rest is in its count.
+pub const BILL_REASONS_MAX: usize = 1_000;
 /// Runs that can be asked about.
 pub const BILL_RUNS_KEPT: usize = 100;
 

@@ -16,9 +16,6 @@ use super::gate::{AllBooks, Api};
 use super::problem::{Kind, Problem};
 use crate::biller::Progress;
 
-/// Accounts without an invoice that are named in one answer; the rest is in the count.
-const NAMED_MAX: usize = 1_000;
-
 /// A run.
 #[derive(Debug, Serialize)]
 pub struct RunView {
@@ -61,8 +58,8 @@ impl From<Progress> for RunView {
             issued: it.issued,
             existing: it.existing,
             nothing_to_bill: it.nothing,
-            not_billed: it.not_billed.len(),
-            reasons: it.not_billed.into_iter().take(NAMED_MAX).collect(),
+            not_billed: it.not_billed,
+            reasons: it.reasons,
             fault: it.fault,
         }
     }
@@ -79,6 +76,10 @@ pub async fn begin(
     let month = params.read("period", EXPECTED, |text| Month::parse(text).ok())?;
     let month =
         month.ok_or_else(|| Problem::parameter("period", format!("say which: {EXPECTED}"), EXPECTED))?;
+    if let Some(run) = api.runs(&scope).under_way() {
+        let text = format!("run {run} is under way; ask again when it has ended");
+        return Err(Problem::new(Kind::Conflict, text));
+    }
     let wanted = params.get("account_id").map(str::to_owned);
     let ask = move |all: AllBooks<'_>| {
         let known = accounts(all.books.registry);

@@ -13,6 +13,7 @@ use tallyman_common::time::Hour;
 use super::command::{MoneyCommand, NoteLine};
 use super::document::{Adjusted, Kind};
 use super::draft::{DraftError, Past, due_day, rated};
+use super::past::final_seal;
 use super::reads::document;
 use super::tables::{AccountsError, Found, get, keys};
 use crate::bills::late::{LateHour, late_hours};
@@ -140,7 +141,10 @@ fn change(
     let known = accounted(books.store, &account.account, &month.to_string())?;
     let since = match known {
         Accounted::Upto(since) => Some(since),
-        Accounted::Nothing => final_position(books, zone, month)?,
+        Accounted::Nothing => {
+            let hours = zone.month_hours(month).map_err(unrated)?;
+            final_seal(books, &hours).map(|it| it.position)
+        }
         Accounted::Void => None,
     };
     let Some(since) = since.filter(|since| *since < books.position) else {
@@ -166,14 +170,6 @@ fn change(
             upto: books.position,
         },
     }))
-}
-
-/// Position of the seal that made a month final.
-fn final_position(books: Books<'_>, zone: &BillingZone, month: Month) -> Result<Option<u64>, DraftError> {
-    let hours = zone.month_hours(month).map_err(unrated)?;
-    let last = hours.end.0.checked_sub(1).map(Hour);
-    let seal = last.and_then(|last| books.registry.seals.of(last));
-    Ok(seal.map(|it| it.position))
 }
 
 /// A note over what came late for an invoice's month, to be issued now instead of with the next invoice; `None` when

@@ -8,6 +8,7 @@ use std::ops::Range;
 use tallyman_common::time::Hour;
 
 use super::draft::{DraftError, Past, payees};
+use super::past::final_seal;
 use crate::bills::account::Payee;
 use crate::bills::{BillError, Books};
 use crate::rating::{BillingZone, BookVersions, Month, Terms};
@@ -92,10 +93,9 @@ pub fn at_month<T, E: From<DraftError>>(
 ) -> Result<T, E> {
     let zone = BillingZone::parse(&payer.zone).map_err(calendar)?;
     let hours = zone.month_hours(month).map_err(calendar)?;
-    let last = hours.end.0.checked_sub(1).map(Hour);
-    let is_final = books.registry.seals.is_final(&hours);
-    let seal = last.filter(|_| is_final && view == View::Billed);
-    let seal = seal.and_then(|last| books.registry.seals.of(last));
+    let seal = final_seal(books, &hours);
+    let is_final = seal.is_some();
+    let seal = seal.filter(|_| view == View::Billed);
     let then = seal.map(|it| past.registry(it.position)).transpose();
     let then = then.map_err(DraftError::from)?;
     let books = match (&then, seal) {
