@@ -9,6 +9,9 @@ use crate::accounts::{MoneyCommand, adjust, reads, run};
 use crate::rating::Month;
 use crate::registry::{Account, Seller};
 
+/// Fees billed ahead.
+#[path = "aggregator_fee_tests.rs"]
+mod fees;
 /// Why an amount, what if, closing sheet.
 #[path = "aggregator_why_tests.rs"]
 mod why;
@@ -31,7 +34,12 @@ fn applied(world: &mut World, command: Command) {
 
 /// A tenant with 60 CPU-seconds, of which 20 are in a hole, and who pays for it.
 fn billed() -> (World, u64) {
-    let (mut world, terms, month) = with_a_bill_of(PRICES);
+    billed_of(PRICES, "format = 1\nclass = \"gold\"\n")
+}
+
+/// The same under other prices and terms.
+fn billed_of(prices: &str, agreed: &str) -> (World, u64) {
+    let (mut world, terms, month) = with_a_bill_of(prices);
     let seller = Seller {
         seller: "cloud".into(),
         name: "云海存储有限公司".into(),
@@ -58,7 +66,7 @@ fn billed() -> (World, u64) {
     applied(&mut world, Command::SetAccount(Box::new(account)));
     let agreed = Command::SetTerms {
         account: terms.account,
-        text: "format = 1\nclass = \"gold\"\n".into(),
+        text: agreed.into(),
         from: month.start,
     };
     applied(&mut world, agreed);
@@ -66,7 +74,14 @@ fn billed() -> (World, u64) {
 }
 
 fn final_month() -> World {
-    let (mut world, hours) = billed();
+    until_final(billed())
+}
+
+fn final_month_of(prices: &str, agreed: &str) -> World {
+    until_final(billed_of(prices, agreed))
+}
+
+fn until_final((mut world, hours): (World, u64)) -> World {
     world.pass(4, hours - 1, 60 * SECOND);
     world.close();
     world.pass(5, hours, 60 * SECOND);

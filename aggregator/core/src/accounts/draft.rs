@@ -7,10 +7,10 @@
 use std::ops::Range;
 
 use tallyman_common::ids::Digest;
-use tallyman_common::money::Money;
 use tallyman_common::time::{Hour, WallMs};
 
 use super::adjust::{self, LateMonths};
+use super::ahead::billed_ahead;
 use super::command::Draft;
 use super::document::{Document, Kind, Party, Period};
 pub use super::past::Past;
@@ -155,7 +155,7 @@ pub(super) fn due_day(books: Books<'_>, account: &Account, zone: &BillingZone) -
     Ok(due)
 }
 
-fn rating(e: impl ToString) -> DraftError {
+pub(super) fn rating(e: impl ToString) -> DraftError {
     DraftError::Bill(BillError::Rating(e.to_string()))
 }
 
@@ -198,6 +198,7 @@ pub(super) fn rated(
     let versions = versions.ok_or_else(|| BillError::NoBook(account.currency.clone()))?;
     let payees = payees(books, &account.account, (&terms, month), &versions)?;
     let usage = rate_month(books, (&payees, &versions), zone, hours.clone(), terms.pools)?;
+    let ahead = billed_ahead(books, (&account.account, &account.currency), month)?;
     let input = Input {
         sums: &usage.sums,
         books: &versions,
@@ -206,7 +207,7 @@ pub(super) fn rated(
         month,
         zone,
         grants,
-        billed_ahead: billed_ahead(books, account, month, &terms)?,
+        billed_ahead: &ahead,
         late,
     };
     let statement = statement(input).map_err(rating)?;
@@ -256,35 +257,6 @@ fn grants(books: Books<'_>, account: &Account, end: Hour) -> Result<Vec<Grant>, 
         })
     })
     .collect()
-}
-
-/// The fee of this month that the invoice of the month before has, of a plan in advance.
-pub(super) fn billed_ahead(
-    books: Books<'_>,
-    account: &Account,
-    month: Month,
-    terms: &Terms,
-) -> Result<Option<Money>, DraftError> {
-    if terms.subscription.is_none() {
-        return Ok(None);
-    }
-    let before = month.previous().map_err(rating)?;
-    let id = document_id(&account.account, before, Kind::Invoice);
-    let Some((document, _)) = super::reads::document(books.store, &id)? else {
-        return Ok(None);
-    };
-    let note = super::sections::fee_note_prefix(month);
-    let lines = document.sections.iter().flat_map(|it| &it.lines);
-    let ahead = lines.filter(|it| it.note.as_ref().is_some_and(|it| it.starts_with(&note)));
-    let mut sum: Option<Money> = None;
-    for line in ahead {
-        let amount = Money::parse(&format!("{} {}", line.amount, account.currency)).map_err(rating)?;
-        sum = Some(
-            sum.map_or(Ok(amount), |it| it.checked_add(amount))
-                .map_err(rating)?,
-        );
-    }
-    Ok(sum)
 }
 
 /// Identity of an account's document of a month: the first 16 bytes of a digest, as hexadecimal digits.

@@ -7,6 +7,8 @@
 // In reading order: what is asked and answered, the two steps, then what they stand on.
 /// Late usage of months that have their invoices.
 pub mod adjust;
+/// Fees that the month before was billed.
+mod ahead;
 /// What can be asked, and what is answered.
 pub mod command;
 /// From what is asked to a decision.

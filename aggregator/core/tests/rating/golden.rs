@@ -111,7 +111,12 @@ fn case(name: &str, given: &str) -> Case {
                 case.month = row[0].to_owned();
                 case.zone = row[1].to_owned();
             }
-            ("billed ahead", [row]) => case.ahead = Some(row[0].to_owned()),
+            ("billed ahead", rows) => {
+                case.ahead = rows
+                    .iter()
+                    .map(|it| (it[0].to_owned(), it[1].to_owned()))
+                    .collect();
+            }
             ("credits", rows) => case.grants = rows.iter().map(|it| grant(it)).collect(),
             ("usage", rows) => case.usage = rows.iter().flat_map(|it| uses(it)).collect(),
             _ => panic!("{name}: section `{title}` has one row"),

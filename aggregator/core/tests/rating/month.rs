@@ -80,7 +80,8 @@ pub struct Agreed {
     pub coupons: Vec<Coupon>,
     /// Key, amount, items.
     pub grants: Vec<(String, Ratio, Vec<String>)>,
-    pub ahead: Ratio,
+    /// Plan, fee; in order.
+    pub ahead: Vec<(String, Ratio)>,
 }
 
 /// The month that is billed: its number and its length, and that of the next.
@@ -354,9 +355,20 @@ impl Made<'_> {
     }
 
     fn fees(&mut self) {
-        let (Some(plan), Some(own)) = (self.policies.plan.clone(), self.agreed.subscription.clone()) else {
-            return;
-        };
+        let mut ahead = self.agreed.ahead.clone();
+        if let (Some(plan), Some(own)) = (self.policies.plan.clone(), self.agreed.subscription.clone()) {
+            let (had, rest) = ahead.into_iter().partition(|(key, _)| *key == plan.key);
+            ahead = rest;
+            self.fees_of(&plan, &own, had);
+        }
+        ahead.sort_by(|one, other| one.0.cmp(&other.0));
+        for (key, fee) in ahead {
+            let at = self.push("fee".to_owned(), &key, "standard", -fee);
+            self.lines[at].is_fee = true;
+        }
+    }
+
+    fn fees_of(&mut self, plan: &Plan, own: &Subscription, had: Vec<(String, Ratio)>) {
         let fee = |made: &Self, ahead: u32| {
             let days = made.days(ahead);
             let of = if ahead == 0 {
@@ -372,9 +384,10 @@ impl Made<'_> {
                 (days, false) => made.round(plan.fee * Ratio::new(i128::from(days), i128::from(of))),
             }
         };
-        let mut due = vec![fee(self, 0)];
+        let had: Ratio = had.into_iter().map(|(_, fee)| fee).sum();
+        let mut due = vec![fee(self, 0) - had];
         if plan.in_advance {
-            due = vec![due[0] - self.agreed.ahead, fee(self, 1)];
+            due.push(fee(self, 1));
         }
         for fee in due.into_iter().filter(|it| !it.is_zero()) {
             let at = self.push("fee".to_owned(), &plan.key, &plan.tax_class, fee);

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tallyman_aggregator_core::rating::statement::{Grant, Input, Statement, statement};
+use tallyman_aggregator_core::rating::policy::Titles;
+use tallyman_aggregator_core::rating::statement::{BilledAhead, Grant, Input, Statement, statement};
 use tallyman_aggregator_core::rating::{
     BillingZone, BookVersions, HourUsage, ItemKey, Month, MonthSums, Position, PriceBook, RatedLine, Terms,
     rate_hour,
@@ -31,8 +32,8 @@ pub struct Case {
     pub zone: String,
     pub usage: Vec<Use>,
     pub grants: Vec<Grant>,
-    /// Fee of this month that the statement of the month before has.
-    pub ahead: Option<String>,
+    /// Fees of this month that the statement of the month before has: plan, fee.
+    pub ahead: Vec<(String, String)>,
 }
 
 /// What came of it.
@@ -62,7 +63,7 @@ impl Case {
             zone: "UTC".to_owned(),
             usage: Vec::new(),
             grants: Vec::new(),
-            ahead: None,
+            ahead: Vec::new(),
         }
     }
 
@@ -138,6 +139,7 @@ impl Case {
 
     fn state(&self, read: &Read, sums: &MonthSums) -> Statement {
         let hours = read.zone.month_hours(read.month).expect("hours");
+        let ahead: Vec<BilledAhead> = self.ahead.iter().map(ahead).collect();
         let made = statement(Input {
             sums,
             books: &read.books,
@@ -147,7 +149,7 @@ impl Case {
             zone: &read.zone,
             grants: &self.grants,
             late: &[],
-            billed_ahead: self.ahead.as_ref().map(|it| Money::parse(it).expect("money")),
+            billed_ahead: &ahead,
         });
         made.unwrap_or_else(|e| panic!("{e}"))
     }
@@ -158,6 +160,18 @@ impl Read {
         self.terms
             .books_for(tenant, self.month, &self.books)
             .expect("books")
+    }
+}
+
+fn ahead((plan, fee): &(String, String)) -> BilledAhead {
+    BilledAhead {
+        plan: key(plan),
+        titles: Titles {
+            own: plan.clone(),
+            by_language: BTreeMap::new(),
+        },
+        tax_class: "standard".to_owned(),
+        fee: Money::parse(fee).expect("money"),
     }
 }
 

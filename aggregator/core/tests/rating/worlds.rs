@@ -86,7 +86,11 @@ impl Maker {
             zone: month.0.to_owned(),
             usage: usage.iter().map(as_text).collect(),
             grants: agreed.grants.iter().map(|it| grant(it, currency)).collect(),
-            ahead: (!agreed.ahead.is_zero()).then(|| texts::money(agreed.ahead, currency)),
+            ahead: agreed
+                .ahead
+                .iter()
+                .map(|(plan, fee)| (plan.clone(), texts::money(*fee, currency)))
+                .collect(),
         };
         let (next_year, next_month) = ((self.number + 1) / 12, (self.number + 1) % 12 + 1);
         World {
@@ -378,7 +382,7 @@ impl Maker {
             tax_exempt: self.chance.once_in(6),
             coupons: Vec::new(),
             grants: Vec::new(),
-            ahead: Ratio::ZERO,
+            ahead: Vec::new(),
         };
         let commitment = self.chance.decimal(3000, 3);
         agreed.commitment = self.chance.once_in(4).then_some(commitment);
@@ -397,9 +401,14 @@ impl Maker {
             let left = self.chance.some(300, 0);
             agreed.grants.push((format!("g{at}"), left, self.some_of(items)));
         }
-        let is_ahead = policies.plan.as_ref().is_some_and(|it| it.in_advance);
-        if is_ahead && agreed.subscription.is_some() && self.chance.once_in(2) {
-            agreed.ahead = self.chance.some(1000, 0);
+        // Not only of the plan that the account has now, and not only of one in advance: terms change.
+        if let Some(plan) = policies.plan.as_ref().filter(|_| self.chance.once_in(2)) {
+            agreed.ahead.push((plan.key.clone(), self.chance.some(1000, 0)));
+        }
+        if self.chance.once_in(8) {
+            agreed
+                .ahead
+                .push(("former".to_owned(), self.chance.some(1000, 0)));
         }
         agreed
     }

@@ -108,7 +108,7 @@ fn lines_of_item(
         month: month.month,
         zone: &month.zone,
         grants: &[],
-        billed_ahead: None,
+        billed_ahead: &[],
         late: &[],
     };
     let made = statement(input).map_err(rating)?;

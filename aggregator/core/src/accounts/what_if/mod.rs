@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use tallyman_common::money::{Amount, Currency, Money, MoneyError};
 
-use super::draft::{DraftError, Past, billed_ahead, payees};
+use super::ahead::billed_ahead;
+use super::draft::{DraftError, Past, payees};
 use super::month::{AccountMonth, View, at_month, payer};
 use super::run::accounts;
 use crate::bills::month::rate_month;
@@ -212,10 +213,7 @@ fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Re
     let hours = month.hours.clone();
     let prices = (&payees[..], versions);
     let usage = rate_month(month.books, prices, &month.zone, hours.clone(), month.terms.pools)?;
-    let ahead = match now.registry.payers.accounts.get(account) {
-        Some(known) => billed_ahead(now, known, month.month, &month.terms)?,
-        None => None,
-    };
+    let ahead = billed_ahead(now, (account, &month.payer.currency), month.month)?;
     let input = Input {
         sums: &usage.sums,
         books: versions,
@@ -224,7 +222,7 @@ fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Re
         month: month.month,
         zone: &month.zone,
         grants: &[],
-        billed_ahead: ahead,
+        billed_ahead: &ahead,
         late: &[],
     };
     Ok(Side {

@@ -47,8 +47,8 @@ pub struct Input<'a> {
     pub zone: &'a BillingZone,
     /// Credits that are left, in the order of use.
     pub grants: &'a [Grant],
-    /// Of a plan in advance: the fee of this month that an earlier statement has.
-    pub billed_ahead: Option<Money>,
+    /// Fees of this month that the month before was billed, in advance.
+    pub billed_ahead: &'a [BilledAhead],
     /// What earlier months cost more or less than was billed for them.
     pub late: &'a [StatementLine],
 }
@@ -64,6 +64,19 @@ pub struct Grant {
     pub left: Money,
     /// Items that it is for; all if empty.
     pub items: Vec<ItemKey>,
+}
+
+/// A plan's fee of this month that the invoice of the month before has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BilledAhead {
+    /// Key of the plan.
+    pub plan: ItemKey,
+    /// Its name.
+    pub titles: Titles,
+    /// Its tax class.
+    pub tax_class: String,
+    /// What was billed.
+    pub fee: Money,
 }
 
 /// Why a line is there.

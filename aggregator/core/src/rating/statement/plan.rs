@@ -1,12 +1,14 @@
 //! Fees of plans: for whole months, for the days of a month, in advance or in arrears.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::Date;
 use tallyman_common::money::{Money, MoneyError, Price};
 
-use super::{Cause, Draft, StatementLine, about};
-use crate::rating::RatingError;
+use super::{BilledAhead, Cause, Draft, StatementLine, about};
 use crate::rating::calendar::{Day, Month};
 use crate::rating::policy::{Cycle, Plan};
+use crate::rating::{ItemKey, RatingError};
 
 impl Draft<'_> {
     /// Days of a month with the plan, and the days that it has. Intervals are half-open.
@@ -30,28 +32,33 @@ impl Draft<'_> {
     }
 
     /// The plan's fees. In arrears: those of this month. In advance: those of the next one, and of this one what an
-    /// earlier statement did not have, or had too much.
+    /// earlier statement did not have, or had too much. A fee that was billed ahead comes back whole where its plan is no
+    /// longer the account's.
     pub(super) fn add_fees(&mut self) -> Result<(), RatingError> {
-        let Some(subscription) = &self.input.terms.subscription else {
-            return Ok(());
-        };
         let month = self.input.month;
-        let Some(plan) = self.book.policies().plan(&subscription.plan) else {
-            let item = subscription.plan.clone();
-            return Err(RatingError::UnknownItem { item });
-        };
-        let begun = subscription.from.month();
-        if !plan.in_advance {
-            return self.add_fee(plan, begun, month, None);
+        let mut ahead: BTreeMap<&ItemKey, &BilledAhead> = BTreeMap::new();
+        for it in self.input.billed_ahead {
+            ahead.insert(&it.plan, it);
         }
-        self.add_fee(
-            plan,
-            begun,
-            month,
-            Some(self.input.billed_ahead.unwrap_or(self.zero())),
-        )?;
-        let next = month.next().map_err(|e| RatingError::Calendar(e.to_string()))?;
-        self.add_fee(plan, begun, next, None)
+        if let Some(subscription) = &self.input.terms.subscription {
+            let Some(plan) = self.book.policies().plan(&subscription.plan) else {
+                let item = subscription.plan.clone();
+                return Err(RatingError::UnknownItem { item });
+            };
+            let begun = subscription.from.month();
+            let had = ahead.remove(&plan.key).map(|it| it.fee);
+            self.add_fee(plan, begun, month, had)?;
+            if plan.in_advance {
+                let next = month.next().map_err(|e| RatingError::Calendar(e.to_string()))?;
+                self.add_fee(plan, begun, next, None)?;
+            }
+        }
+        let (_, of) = self.plan_days(month)?;
+        for it in ahead.into_values() {
+            let back = self.zero().checked_sub(it.fee).map_err(about(&it.plan))?;
+            self.push(fee_line(it, (month, 0, of), back));
+        }
+        Ok(())
     }
 
     fn add_fee(
@@ -76,18 +83,13 @@ impl Draft<'_> {
         if amount.minor_units() == 0 {
             return Ok(());
         }
-        self.push(StatementLine {
-            cause: Cause::Fee { month, days, of },
-            item: plan.key.clone(),
+        let plan = BilledAhead {
+            plan: plan.key.clone(),
             titles: plan.titles.clone(),
-            unit: None,
-            quantity: None,
-            unit_price: None,
-            tiers: Vec::new(),
-            exact: amount.exact(),
-            amount,
             tax_class: plan.tax_class.clone(),
-        });
+            fee,
+        };
+        self.push(fee_line(&plan, (month, days, of), amount));
         Ok(())
     }
 
@@ -112,6 +114,21 @@ impl Draft<'_> {
             .and_then(|it| it.checked_add(under))
             .ok_or_else(too_big)?;
         Ok(Money::from_minor_units(doubled / (2 * under), self.currency()))
+    }
+}
+
+fn fee_line(it: &BilledAhead, (month, days, of): (Month, u32, u32), amount: Money) -> StatementLine {
+    StatementLine {
+        cause: Cause::Fee { month, days, of },
+        item: it.plan.clone(),
+        titles: it.titles.clone(),
+        unit: None,
+        quantity: None,
+        unit_price: None,
+        tiers: Vec::new(),
+        exact: amount.exact(),
+        amount,
+        tax_class: it.tax_class.clone(),
     }
 }
 

@@ -72,7 +72,8 @@ struct Case<'a> {
     policies: &'a str,
     terms: &'a str,
     grants: &'a [Grant],
-    ahead: Option<&'a str>,
+    /// Plan, fee.
+    ahead: Option<(&'a str, &'a str)>,
     usage: &'a [(&'a str, u32, &'a str, &'a str)],
 }
 
@@ -90,6 +91,16 @@ fn made(case: &Case<'_>) -> Statement {
     let book = books.at(Hour(NOVEMBER)).expect("book");
     let terms = Terms::parse(case.terms, book).unwrap_or_else(|faults| panic!("{faults:#?}"));
     let sums = sums(&books, &terms, case.usage);
+    let ahead = case.ahead.map(|(plan, fee)| BilledAhead {
+        plan: ItemKey::parse(plan).expect("key"),
+        titles: Titles {
+            own: plan.to_owned(),
+            by_language: Default::default(),
+        },
+        tax_class: "standard".to_owned(),
+        fee: Money::parse(fee).expect("money"),
+    });
+    let ahead = Vec::from_iter(ahead);
     statement(Input {
         sums: &sums,
         books: &books,
@@ -99,7 +110,7 @@ fn made(case: &Case<'_>) -> Statement {
         zone: &BillingZone::utc(),
         grants: case.grants,
         late: &[],
-        billed_ahead: case.ahead.map(|it| Money::parse(it).expect("money")),
+        billed_ahead: &ahead,
     })
     .unwrap_or_else(|e| panic!("{e}"))
 }
@@ -349,7 +360,13 @@ fn fees_of_plans() {
         format!("[[plan]]\nkey = \"pro\"\ntitle = \"Pro\"\nfee = \"100\"\nper = \"{per}\"\ndue = \"{due}\"\n")
     };
     // Due, cycle, dates, billed ahead, rows.
-    type Row<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, &'a [&'a str]);
+    type Row<'a> = (
+        &'a str,
+        &'a str,
+        &'a str,
+        Option<(&'a str, &'a str)>,
+        &'a [&'a str],
+    );
     let usage = &[];
     #[rustfmt::skip]
     let table: &[Row<'_>] = &[
@@ -359,9 +376,14 @@ fn fees_of_plans() {
         ("in_arrears", "month", "plan_from = \"2026-01-31\"\nplan_until = \"2026-11-01\"", None, &["total 0.00"]),
         ("in_advance", "month", "plan_from = \"2026-11-21\"", None,
          &["fee 2026-11 10/30: pro 33.33", "fee 2026-12 31/31: pro 100.00", "total 133.33"]),
-        ("in_advance", "month", "plan_from = \"2026-01-01\"", Some("100.00 USD"), &["fee 2026-12 31/31: pro 100.00", "total 100.00"]),
-        ("in_advance", "month", "plan_from = \"2026-01-01\"\nplan_until = \"2026-11-16\"", Some("100.00 USD"),
+        ("in_advance", "month", "plan_from = \"2026-01-01\"", Some(("pro", "100.00 USD")), &["fee 2026-12 31/31: pro 100.00", "total 100.00"]),
+        ("in_advance", "month", "plan_from = \"2026-01-01\"\nplan_until = \"2026-11-16\"", Some(("pro", "100.00 USD")),
          &["fee 2026-11 15/30: pro -50.00", "total -50.00"]),
+        ("in_arrears", "month", "plan_from = \"2026-01-01\"", Some(("pro", "100.00 USD")), &["total 0.00"]),
+        ("in_arrears", "month", "plan_from = \"2026-01-01\"", Some(("old", "70.00 USD")),
+         &["fee 2026-11 30/30: pro 100.00", "fee 2026-11 0/30: old -70.00", "total 30.00"]),
+        ("in_advance", "month", "plan_from = \"2026-01-01\"\nplan_until = \"2026-02-01\"", Some(("old", "70.00 USD")),
+         &["fee 2026-11 0/30: old -70.00", "total -70.00"]),
         ("in_arrears", "year", "plan_from = \"2025-11-21\"", None, &["fee 2026-11 30/30: pro 100.00", "total 100.00"]),
         ("in_arrears", "year", "plan_from = \"2025-12-21\"", None, &["total 0.00"]),
     ];
