@@ -5,6 +5,10 @@ use std::process::ExitCode;
 #[path = "../../benches/mod.rs"]
 mod benches;
 
+/// As in the aggregator, of which parts are measured in this program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match benches::run(&arguments) {

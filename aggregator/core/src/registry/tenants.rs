@@ -1,7 +1,8 @@
 //! Whose claims are whose, by date. A claim that nobody registered stays `unconfirmed`; it is never lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use tallyman_common::ids::Owner;
 use tallyman_common::time::Hour;
@@ -10,15 +11,18 @@ use super::command::{Rejected, TenantTerms};
 use crate::rating::BillingZone;
 use tallyman_common::money::Currency;
 
+/// Terms by the hour from which they hold. Shared: a copy of the registry is a copy of addresses, and a node of a tree has
+/// room for eleven values, of which most tenants have one.
+type Dated = BTreeMap<Hour, Arc<TenantTerms>>;
+
 /// All terms of all tenants.
 #[derive(Debug, Clone, Default)]
 pub struct Tenants {
-    /// Tenant → terms by the hour from which they hold.
-    by_tenant: BTreeMap<String, BTreeMap<Hour, TenantTerms>>,
-    /// Claim → tenants that have it at any time, so that nobody looks through all of them.
-    by_claim: BTreeMap<String, BTreeSet<String>>,
-    /// Account → tenants that named it at any time.
-    by_account: BTreeMap<String, BTreeSet<String>>,
+    by_tenant: BTreeMap<Arc<str>, Dated>,
+    /// Claim → tenants that have it at any time, by key, so that nobody looks through all of them.
+    by_claim: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    /// Account → tenants that named it at any time, by key.
+    by_account: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 impl Tenants {
@@ -50,13 +54,13 @@ impl Tenants {
     }
 
     fn check_claim(&self, owner: &Owner, terms: &TenantTerms) -> Result<(), Rejected> {
-        let other = |tenant: &String| {
-            let dated = self.by_tenant.get(tenant)?;
+        let other = |tenant: &Arc<str>| {
+            let dated = self.by_tenant.get(&**tenant)?;
             let taken = dated
                 .range(terms.from..)
                 .any(|(_, t)| t.claims.iter().any(|c| c == owner.name()))
                 || in_force(dated, terms.from).is_some_and(|t| t.claims.iter().any(|c| c == owner.name()));
-            (taken && *tenant != terms.tenant).then(|| tenant.clone())
+            (taken && **tenant != *terms.tenant).then(|| tenant.clone())
         };
         match self.who_had(owner).find_map(other) {
             Some(tenant) => Err(Rejected::NotNow(format!(
@@ -68,7 +72,7 @@ impl Tenants {
 
     /// Zone, currency and payer change only at a month's edge; a change is not offered yet, so none is taken.
     fn check_fixed(&self, terms: &TenantTerms) -> Result<(), Rejected> {
-        let Some(first) = self.by_tenant.get(&terms.tenant).and_then(|d| d.values().next()) else {
+        let Some(first) = self.by_tenant.get(&*terms.tenant).and_then(|d| d.values().next()) else {
             return Ok(());
         };
         if (&first.zone, &first.currency, &first.account) == (&terms.zone, &terms.currency, &terms.account) {
@@ -82,29 +86,27 @@ impl Tenants {
 
     /// Takes terms that were checked.
     pub fn set(&mut self, terms: TenantTerms) {
+        let known = self.by_tenant.get_key_value(&*terms.tenant);
+        let key: Arc<str> = known.map_or_else(|| terms.tenant.as_str().into(), |(key, _)| key.clone());
         for claim in &terms.claims {
-            let tenants = self.by_claim.entry(claim.clone()).or_default();
-            tenants.insert(terms.tenant.clone());
+            note(&mut self.by_claim, claim, &key);
         }
-        let paid_by = self.by_account.entry(terms.account.clone()).or_default();
-        paid_by.insert(terms.tenant.clone());
-        self.by_tenant
-            .entry(terms.tenant.clone())
-            .or_default()
-            .insert(terms.from, terms);
+        note(&mut self.by_account, &terms.account, &key);
+        let dated = self.by_tenant.entry(key).or_default();
+        dated.insert(terms.from, Arc::new(terms));
     }
 
     /// The tenant of an owner's claim in an hour.
     pub fn tenant_of(&self, owner: &Owner, hour: Hour) -> Option<&TenantTerms> {
-        let in_hour = |tenant: &String| {
-            let terms = in_force(self.by_tenant.get(tenant)?, hour)?;
+        let in_hour = |tenant: &Arc<str>| {
+            let terms = in_force(self.by_tenant.get(&**tenant)?, hour)?;
             terms.claims.iter().any(|c| c == owner.name()).then_some(terms)
         };
         self.who_had(owner).find_map(in_hour)
     }
 
     /// Tenants that have an owner's claim at any time; nobody has what is not a claim.
-    fn who_had(&self, owner: &Owner) -> impl Iterator<Item = &String> {
+    fn who_had(&self, owner: &Owner) -> impl Iterator<Item = &Arc<str>> {
         let claim = match owner {
             Owner::Claim(name) => Some(name.as_str()),
             Owner::Host | Owner::Unattributed => None,
@@ -152,7 +154,7 @@ impl Tenants {
 
     /// Latest terms of a tenant.
     pub fn latest(&self, tenant: &str) -> Option<&TenantTerms> {
-        self.by_tenant.get(tenant)?.values().next_back()
+        self.by_tenant.get(tenant)?.values().next_back().map(|it| &**it)
     }
 
     /// Latest terms of the tenants that an account pays for, by key.
@@ -164,12 +166,24 @@ impl Tenants {
 
     /// Latest terms of every tenant.
     pub fn iter(&self) -> impl Iterator<Item = &TenantTerms> {
-        self.by_tenant.values().filter_map(|d| d.values().next_back())
+        let latest = |dated| Dated::values(dated).next_back().map(|it| &**it);
+        self.by_tenant.values().filter_map(latest)
     }
 }
 
-fn in_force(dated: &BTreeMap<Hour, TenantTerms>, hour: Hour) -> Option<&TenantTerms> {
-    dated.range(..=hour).next_back().map(|(_, terms)| terms)
+fn in_force(dated: &Dated, hour: Hour) -> Option<&TenantTerms> {
+    dated.range(..=hour).next_back().map(|(_, terms)| &**terms)
+}
+
+/// Notes a tenant under a claim or account, once.
+fn note(index: &mut BTreeMap<Arc<str>, Vec<Arc<str>>>, under: &str, tenant: &Arc<str>) {
+    let under = match index.get_mut(under) {
+        Some(known) => known,
+        None => index.entry(under.into()).or_default(),
+    };
+    if let Err(place) = under.binary_search(tenant) {
+        under.insert(place, tenant.clone());
+    }
 }
 
 pub(super) fn is_key(key: &str) -> bool {
