@@ -82,7 +82,8 @@ pub enum Choice {
     Matches(Box<Checkpoint>),
     /// It names a frame behind the newest sound one: the frames between are lost.
     Ahead(Box<Checkpoint>),
-    /// Frames are there, but what there is of checkpoints is older: counters can't be told from what was billed.
+    /// Frames are or were there, but what there is of checkpoints is older, or may be: counters can't be told from what
+    /// was billed.
     Behind,
 }
 
@@ -198,8 +199,8 @@ type Found = Vec<(usize, Box<Checkpoint>)>;
 
 /// `found` is sorted newest first. What lies in a damaged tail may have been durable and shipped: then a checkpoint
 /// of a lost frame is as good as one of the newest sound frame. And when a slot is damaged too, it may be the one that
-/// named the lost frame: the checkpoint of the sound frame would bill again what the lost one has billed, so it does
-/// not count, and the time since becomes a hole.
+/// named the newest lost frame: the other checkpoint, be it of the sound frame or of an older lost one, would bill
+/// again what that frame has billed, so it does not count, and the time since becomes a hole.
 fn choose(mut found: Found, slot_is_damaged: bool, opened: &OpenedSpool) -> (Option<usize>, Choice) {
     let digest = opened.last.map_or(Digest::default(), |last| last.digest);
     let matches = |c: &Checkpoint| c.named.digest == digest;
@@ -215,7 +216,7 @@ fn choose(mut found: Found, slot_is_damaged: bool, opened: &OpenedSpool) -> (Opt
     let ahead = found.iter().position(|(_, c)| !matches(c) && is_ahead(c));
     let chosen = match (matching, ahead) {
         (Some(matching), Some(ahead)) if opened.tail_is_damaged => Some(matching.min(ahead)),
-        (Some(_), None) if opened.tail_is_damaged && slot_is_damaged => None,
+        _ if opened.tail_is_damaged && slot_is_damaged => None,
         (matching, ahead) => matching.or(ahead),
     };
     match chosen {
@@ -227,7 +228,7 @@ fn choose(mut found: Found, slot_is_damaged: bool, opened: &OpenedSpool) -> (Opt
                 (Some(slot), Choice::Ahead(checkpoint))
             }
         }
-        None if opened.last.is_some() => (None, Choice::Behind),
+        None if opened.last.is_some() || opened.tail_is_damaged => (None, Choice::Behind),
         None => (None, Choice::None),
     }
 }

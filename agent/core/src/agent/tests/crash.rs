@@ -308,6 +308,44 @@ fn a_new_spool_that_lost_all_is_newer_than_the_frames_of_the_old_one() {
 }
 
 #[test]
+fn a_checkpoint_beside_a_damaged_one_never_bills_again_what_a_lost_batch_billed() {
+    let slots = ["checkpoint-0", "checkpoint-1"];
+    let scenes = slots.map(|slot| [1, 2].map(|windows| [false, true].map(|gone| (slot, windows, gone))));
+    for (slot, windows, old_is_gone) in scenes.into_iter().flatten().flatten() {
+        let context = format!("{slot} behind {windows} windows, old spool gone: {old_is_gone}");
+        let (mut world, mut truth) = (begin(), Truth::new());
+        world.run(2 * MINUTE, work);
+        assert!(super::rules::welcome(&mut world, 2, [9; 32]).disconnect.is_some());
+        world.run(windows * MINUTE, work);
+        // All of it was shipped; then the new spool and one slot rot.
+        let shipped = Books::read(&mut world.disk).headers;
+        let last = shipped.last().unwrap();
+        assert_eq!(
+            (shipped.len() as u64, last.seq),
+            (2 + windows, windows),
+            "{context}"
+        );
+        world.agent = None;
+        let segments = world.disk.names().into_iter().filter(|n| n.starts_with("spool-"));
+        let segments: Vec<String> = segments.collect();
+        for byte in (100..world.disk.bytes(&segments[1]).len()).step_by(100) {
+            world.disk.flip(&segments[1], byte);
+        }
+        world.disk.flip(slot, 20);
+        if old_is_gone {
+            world.disk.remove(&segments[0]).unwrap();
+        }
+        world.run(MINUTE, work);
+        assert!(world.start(), "{context}");
+        finish(&mut world, &mut truth);
+        let books = Books::read(&mut world.disk);
+        let later = books.headers.iter().find(|h| !shipped.contains(h)).unwrap();
+        assert!(later.boot_start >= last.boot_end, "{context}: I8");
+        assert!(books.causes("host").contains(&Cause::SpoolDamaged), "{context}");
+    }
+}
+
+#[test]
 fn a_new_boot_starts_at_zero_and_its_window_with_the_boot() {
     let (mut world, mut truth) = (begin(), Truth::new());
     scenario(&mut world, &mut truth, 0);
