@@ -161,8 +161,11 @@ impl Slots {
             .first()
             .map_or(0, |(_, checkpoint)| checkpoint.named.generation);
         let (precious, choice) = choose(found, !damaged.is_empty(), opened);
+        // Where none counts, the damaged slot is written next: while it is there and the tail is damaged, no checkpoint
+        // counts at the next start either.
+        let useless = if damaged == [SLOTS[1]] { 1 } else { 0 };
         let slots = Self {
-            precious: precious.unwrap_or(1),
+            precious: precious.unwrap_or(1 - useless),
             generation,
         };
         Ok(Opened {

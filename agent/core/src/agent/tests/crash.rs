@@ -336,12 +336,24 @@ fn a_checkpoint_beside_a_damaged_one_never_bills_again_what_a_lost_batch_billed(
             world.disk.remove(&segments[0]).unwrap();
         }
         world.run(MINUTE, work);
+        // The second process goes on from the checkpoint of the first, which closed no window.
+        let lost_us = world.cgroups[0].cpu_us;
+        for _ in 0..2 {
+            assert!(world.start(), "{context}");
+            world.sweep();
+            world.agent = None;
+            world.run(2 * S, work);
+        }
         assert!(world.start(), "{context}");
         finish(&mut world, &mut truth);
         let books = Books::read(&mut world.disk);
         let later = books.headers.iter().find(|h| !shipped.contains(h)).unwrap();
         assert!(later.boot_start >= last.boot_end, "{context}: I8");
         assert!(books.causes("host").contains(&Cause::SpoolDamaged), "{context}");
+        let rows = books.rows("a", Meter::CPU_TIME).into_iter();
+        let rows = rows.filter(|(birth, ..)| birth.spool == later.spool);
+        let billed: u128 = rows.map(|(_, _, row)| row.to - row.from).sum();
+        assert_eq!(billed, u128::from(truth[&1] - lost_us) * 1_000, "{context}");
     }
 }
 
