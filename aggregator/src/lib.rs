@@ -34,6 +34,8 @@ pub mod room;
 pub mod run;
 /// Secrets that are shown once.
 pub mod tokens;
+/// Questions about all accounts.
+pub mod whole;
 /// The one thread that changes anything.
 pub mod writer;
 

@@ -101,8 +101,8 @@ pub struct StoreError {
 /// What a scan calls for each key and value, in order of keys.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
-/// Reads.
-pub trait Read {
+/// Reads, from as many threads as like.
+pub trait Read: Sync {
     /// The value of a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// Every key in `from..to`, in order, until `visit` breaks. An empty `to` is no end.

@@ -7,11 +7,13 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 use tallyman_aggregator_core::accounts::explain::{Ask, Of, explain};
-use tallyman_aggregator_core::accounts::what_if::{self, Prices, what_if};
+use tallyman_aggregator_core::accounts::what_if::{self, Prices};
 use tallyman_aggregator_core::bills::{Books, Viewer};
 use tallyman_aggregator_core::rating::{Fault, ItemKey, Month, PriceBook, hour_text, parse_hour};
 use tallyman_aggregator_core::sheet::{csv, sheet};
 use tallyman_common::money::Currency;
+
+use crate::whole;
 
 /// A digest is named by so many of its digits at least.
 const DIGEST_DIGITS_MIN: usize = 8;
@@ -109,7 +111,7 @@ impl Why {
                     account,
                     tenant,
                 };
-                to_value(what_if(books, &ask)?)?
+                to_value(whole::what_if(books, &ask)?)?
             }
             Self::BookText { name } => book_text(books, &name)?,
             Self::Sheet {

@@ -21,6 +21,7 @@ use super::auth::{AnyScope, OperatorScope};
 use super::gate::{AllBooks, Api, TenantBooks};
 use super::invoices::{failed, missing};
 use super::problem::{Kind, Problem};
+use crate::whole;
 
 const MONTH: &str = "a month such as 2026-01";
 
@@ -100,7 +101,7 @@ pub async fn what_if(
         account: params.get("account").map(short),
         tenant: params.get(TENANT).map(short),
     };
-    let ask = move |all: AllBooks<'_>| Ok(what_if::what_if(all.books, &ask)?);
+    let ask = move |all: AllBooks<'_>| Ok(whole::what_if(all.books, &ask)?);
     api.read_all(scope, ask).await.map(Json)
 }
 
@@ -109,6 +110,7 @@ impl From<WhatIfError> for Problem {
         let kind = match &error {
             WhatIfError::NoAccount(_) | WhatIfError::NoTenant(_) => Kind::NotFound,
             WhatIfError::Money(reason) => return Self::internal(reason),
+            WhatIfError::Draft(_) => return Self::internal(&error),
             _ => Kind::Refused,
         };
         Self::new(kind, error.to_string())

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use tallyman_common::time::Hour;
@@ -57,53 +58,21 @@ impl<'a> Past<'a> {
     }
 }
 
-/// What the drafts of one month share, to be read by many threads. It goes with the snapshot that it was read from.
+/// The registries that the month of any registered account is billed by, to be read by many threads.
 #[derive(Debug, Clone)]
-pub struct Prepared {
-    pub(super) month: Month,
-    pub(super) late: LateMonths,
+pub struct Sealed {
     registries: Registries,
-    commons: Commons,
 }
 
-impl Prepared {
-    /// Reads what all registered accounts' months need.
+impl Sealed {
+    /// Reads one for each seal that made the month final in some account's zone.
     pub fn read(books: Books<'_>, month: Month) -> Result<Self, DraftError> {
-        let mut prepared = Self {
-            month,
-            late: LateMonths::read(books)?,
-            registries: Registries::new(),
-            commons: Commons::new(),
-        };
-        let accounts = books.registry.payers.accounts.values();
-        let zones: BTreeSet<&str> = accounts.map(|it| it.zone.as_str()).collect();
-        for zone in zones {
-            prepared.add_zone(books, zone)?;
+        let mut registries = Registries::new();
+        for seal in seals(books, month)?.keys() {
+            let registry = read_registry_until(books.store, seal - 1).map_err(BillError::from)?;
+            registries.insert(*seal, Arc::new(registry));
         }
-        Ok(prepared)
-    }
-
-    fn add_zone(&mut self, books: Books<'_>, zone: &str) -> Result<(), DraftError> {
-        let calendar = |e: crate::rating::calendar::CalendarError| BillError::Rating(e.to_string());
-        let zone = BillingZone::parse(zone).map_err(calendar)?;
-        let hours = zone.month_hours(self.month).map_err(calendar)?;
-        let Some(seal) = final_seal(books, &hours) else {
-            return Ok(());
-        };
-        if self.commons.contains_key(&seal.position) {
-            return Ok(());
-        }
-        let registry = read_registry_until(books.store, seal.position - 1).map_err(BillError::from)?;
-        let then = Books {
-            registry: &registry,
-            position: seal.position,
-            now: seal.at,
-            ..books
-        };
-        let common = Common::read_for_many(then, &hours).map_err(BillError::from)?;
-        self.commons.insert(seal.position, Arc::new(common));
-        self.registries.insert(seal.position, Arc::new(registry));
-        Ok(())
+        Ok(Self { registries })
     }
 
     /// For one thread.
@@ -111,13 +80,70 @@ impl Prepared {
         Past {
             store,
             registries: RefCell::new(self.registries.clone()),
+            commons: RefCell::default(),
+        }
+    }
+}
+
+/// By position the seals that made a month final in the zones of registered accounts, each with its hours there.
+fn seals(books: Books<'_>, month: Month) -> Result<BTreeMap<u64, (&Seal, Range<Hour>)>, DraftError> {
+    let calendar = |e: crate::rating::calendar::CalendarError| BillError::Rating(e.to_string());
+    let accounts = books.registry.payers.accounts.values();
+    let zones: BTreeSet<&str> = accounts.map(|it| it.zone.as_str()).collect();
+    let mut found = BTreeMap::new();
+    for zone in zones {
+        let zone = BillingZone::parse(zone).map_err(calendar)?;
+        let hours = zone.month_hours(month).map_err(calendar)?;
+        if let Some(seal) = final_seal(books, &hours) {
+            found.entry(seal.position).or_insert((seal, hours));
+        }
+    }
+    Ok(found)
+}
+
+/// What the drafts of one month share, to be read by many threads. It goes with the snapshot that it was read from.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub(super) month: Month,
+    pub(super) late: LateMonths,
+    sealed: Sealed,
+    commons: Commons,
+}
+
+impl Prepared {
+    /// Reads what all registered accounts' months need.
+    pub fn read(books: Books<'_>, month: Month) -> Result<Self, DraftError> {
+        let late = LateMonths::read(books)?;
+        let (sealed, mut commons) = (Sealed::read(books, month)?, Commons::new());
+        for (position, (seal, hours)) in seals(books, month)? {
+            let then = Books {
+                registry: &sealed.registries[&position],
+                position,
+                now: seal.at,
+                ..books
+            };
+            let common = Common::read_for_many(then, &hours).map_err(BillError::from)?;
+            commons.insert(position, Arc::new(common));
+        }
+        Ok(Self {
+            month,
+            late,
+            sealed,
+            commons,
+        })
+    }
+
+    /// For one thread.
+    pub fn past<'a>(&self, store: &'a dyn Read) -> Past<'a> {
+        Past {
             commons: RefCell::new(self.commons.clone()),
+            ..self.sealed.past(store)
         }
     }
 }
 
 /// The seal that made a month final.
-pub(super) fn final_seal<'b>(books: Books<'b>, hours: &std::ops::Range<Hour>) -> Option<&'b Seal> {
+pub(super) fn final_seal<'b>(books: Books<'b>, hours: &Range<Hour>) -> Option<&'b Seal> {
     let seals = &books.registry.seals;
     let last = seals.is_final(hours).then(|| Hour(hours.end.0 - 1));
     last.and_then(|last| seals.of(last))

@@ -4,14 +4,17 @@
 //! Both sides are made alike: usage, terms and registry as the month is billed, without late usage of earlier months, and
 //! without credits that were granted (they pay amounts, they make none). It must not know who asks.
 
+// Two statements against each other.
+mod compare;
 // What is answered.
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tallyman_common::money::{Amount, Currency, Money, MoneyError};
+use tallyman_common::money::{Currency, Money, MoneyError};
 
+use self::compare::{Lines, difference, lines, nothing, sides};
 use super::ahead::billed_ahead;
 use super::draft::{DraftError, Past, payees};
 use super::month::{AccountMonth, View, at_month, payer};
@@ -19,7 +22,7 @@ use super::run::accounts;
 use crate::bills::month::rate_month;
 use crate::bills::{AsOf, BillError, Books, last_priced};
 use crate::rating::instant::instant_text;
-use crate::rating::statement::{Cause, Deduction, Input, Statement, statement};
+use crate::rating::statement::{Input, Statement, statement};
 use crate::rating::{BookVersions, Month, PriceBook};
 pub use view::{AccountDifference, NotRated, Row, Sides, WhatIf};
 
@@ -78,9 +81,22 @@ pub enum WhatIfError {
     /// The month has not begun.
     #[error("month {0} has not begun")]
     NotBegun(Month),
+    /// Nothing can be rated.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
     /// Amounts that can't be added up.
     #[error("the difference in all: {0}")]
     Money(#[from] MoneyError),
+}
+
+/// Some accounts on both sides; parts in the order of accounts make the answer.
+#[derive(Debug)]
+pub struct Part {
+    accounts: Vec<AccountDifference>,
+    rows: Vec<Row>,
+    same_rows: u64,
+    not_rated: Vec<NotRated>,
+    total: [Money; 2],
 }
 
 /// Rates a month of all accounts, or of one, on both sides.
@@ -88,14 +104,44 @@ pub enum WhatIfError {
 /// # Errors
 /// When what is asked for is not there or contradicts itself. What is wrong with one account of all is told in the answer.
 pub fn what_if(books: Books<'_>, ask: &Ask) -> Result<WhatIf, WhatIfError> {
+    let accounts = chosen(books, ask)?;
+    let part = part((books, &Past::new(books.store)), ask, &accounts)?;
+    together(books, ask, vec![part])
+}
+
+/// Rates some of the accounts that were [`chosen`].
+pub fn part(
+    (books, past): (Books<'_>, &Past<'_>),
+    ask: &Ask,
+    accounts: &[String],
+) -> Result<Part, WhatIfError> {
+    let mut found = Part {
+        accounts: Vec::new(),
+        rows: Vec::new(),
+        same_rows: 0,
+        not_rated: Vec::new(),
+        total: [Money::zero(ask.after.currency()); 2],
+    };
+    for account in accounts {
+        match both_sides(books, account, ask, past) {
+            Ok(both) => found.add(account, &both, ask)?,
+            Err(error) => found.not_rated.push(NotRated {
+                account: account.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+    Ok(found)
+}
+
+/// The answer, of all parts in order.
+pub fn together(books: Books<'_>, ask: &Ask, parts: Vec<Part>) -> Result<WhatIf, WhatIfError> {
     let currency = ask.after.currency();
     let before = match &ask.before {
         Prices::Real => "real".to_owned(),
-        Prices::Book(book) if book.currency() != currency => {
-            return Err(WhatIfError::TwoCurrencies(book.currency(), currency));
-        }
         Prices::Book(book) => book.digest().to_string(),
     };
+    let mut total = [Money::zero(currency); 2];
     let mut found = WhatIf {
         as_of: AsOf {
             position: books.position,
@@ -109,33 +155,40 @@ pub fn what_if(books: Books<'_>, ask: &Ask) -> Result<WhatIf, WhatIfError> {
         rows: Vec::new(),
         more_rows: 0,
         same_rows: 0,
-        total: sides(Money::zero(currency), Money::zero(currency))?,
+        total: sides(total[0], total[1])?,
         not_rated: Vec::new(),
     };
-    let past = Past::new(books.store);
-    let mut total = [Money::zero(currency); 2];
-    for account in chosen(books, ask)? {
-        let both = match both_sides(books, &account, ask, &past) {
-            Ok(both) => both,
-            Err(error) => {
-                let reason = error.to_string();
-                found.not_rated.push(NotRated { account, reason });
-                continue;
-            }
-        };
-        let of_account = found.add(&account, both, ask)?;
-        for (sum, more) in total.iter_mut().zip(of_account) {
+    for part in parts {
+        for (sum, more) in total.iter_mut().zip(part.total) {
             *sum = sum.checked_add(more)?;
+        }
+        found.accounts.extend(part.accounts);
+        found.same_rows += part.same_rows;
+        found.not_rated.extend(part.not_rated);
+        for row in part.rows {
+            if found.rows.len() < ROWS_MAX {
+                found.rows.push(row);
+            } else {
+                found.more_rows += 1;
+            }
         }
     }
     found.total = sides(total[0], total[1])?;
     Ok(found)
 }
 
-/// Accounts that pay in the book's currency, or the one that is asked for.
-fn chosen(books: Books<'_>, ask: &Ask) -> Result<BTreeSet<String>, WhatIfError> {
+/// Accounts that pay in the book's currency, or the one that is asked for; by key.
+///
+/// # Errors
+/// As [`what_if`].
+pub fn chosen(books: Books<'_>, ask: &Ask) -> Result<Vec<String>, WhatIfError> {
     let registry = books.registry;
     let wanted = ask.after.currency();
+    if let Prices::Book(book) = &ask.before
+        && book.currency() != wanted
+    {
+        return Err(WhatIfError::TwoCurrencies(book.currency(), wanted));
+    }
     let of_tenant = match &ask.tenant {
         None => None,
         Some(tenant) => {
@@ -161,10 +214,10 @@ fn chosen(books: Books<'_>, ask: &Ask) -> Result<BTreeSet<String>, WhatIfError> 
                 currency: known.currency,
             });
         }
-        return Ok(BTreeSet::from([account]));
+        return Ok(vec![account]);
     }
     let pays = |account: &String| payer(registry, account).is_some_and(|it| it.currency == wanted.code());
-    let found: BTreeSet<String> = accounts(registry).into_iter().filter(pays).collect();
+    let found: Vec<String> = accounts(registry).into_iter().filter(pays).collect();
     if found.is_empty() {
         return Err(WhatIfError::Nobody(wanted));
     }
@@ -231,68 +284,24 @@ fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Re
     })
 }
 
-/// Lines of one tenant and item, together.
-#[derive(Clone)]
-struct Together {
-    quantity: Option<Amount>,
-    exact: Amount,
-    amount: Money,
-}
-
-type Lines = BTreeMap<(Option<String>, String), Together>;
-
-fn lines(made: &Statement) -> Result<Lines, MoneyError> {
-    let mut found = Lines::new();
-    for line in &made.lines {
-        let tenant = match &line.cause {
-            Cause::Usage(tenant) | Cause::Minimum(tenant) | Cause::Maximum(tenant) => Some(tenant.clone()),
-            Cause::Surcharge | Cause::Commitment | Cause::Fee { .. } | Cause::Late { .. } => None,
-        };
-        let nothing = nothing(made.currency);
-        let sum = found.entry((tenant, line.item.to_string())).or_insert(nothing);
-        sum.quantity = sum.quantity.or(line.quantity);
-        sum.exact = sum.exact.checked_add(line.exact)?;
-        sum.amount = sum.amount.checked_add(line.amount)?;
-    }
-    Ok(found)
-}
-
-fn nothing(currency: Currency) -> Together {
-    Together {
-        quantity: None,
-        exact: Amount::ZERO,
-        amount: Money::zero(currency),
-    }
-}
-
-fn sides(before: Money, after: Money) -> Result<Sides, MoneyError> {
-    Ok(Sides {
-        before: before.number(),
-        after: after.number(),
-        difference: after.checked_sub(before)?.number(),
-    })
-}
-
-impl WhatIf {
-    /// Adds an account; what of it counts in all.
-    fn add(&mut self, account: &str, both: Both, ask: &Ask) -> Result<[Money; 2], MoneyError> {
+impl Part {
+    fn add(&mut self, account: &str, both: &Both, ask: &Ask) -> Result<(), MoneyError> {
         let [before, after] = &both.sides;
         let (old, new) = (lines(&before.made)?, lines(&after.made)?);
         let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
-        let mut sum = [Money::zero(self.currency); 2];
+        let currency = before.made.currency;
+        let mut sum = [Money::zero(currency); 2];
         for key in keys {
             let (tenant, item) = key;
             if ask.tenant.is_some() && ask.tenant != *tenant {
                 continue;
             }
-            let of = |lines: &Lines| lines.get(key).cloned().unwrap_or_else(|| nothing(self.currency));
+            let of = |lines: &Lines| lines.get(key).cloned().unwrap_or_else(|| nothing(currency));
             let (was, is) = (of(&old), of(&new));
             sum = [sum[0].checked_add(was.amount)?, sum[1].checked_add(is.amount)?];
             let same = (was.quantity, was.exact, was.amount) == (is.quantity, is.exact, is.amount);
             if same {
                 self.same_rows += 1;
-            } else if self.rows.len() == ROWS_MAX {
-                self.more_rows += 1;
             } else {
                 self.rows.push(Row {
                     account: account.to_owned(),
@@ -306,47 +315,14 @@ impl WhatIf {
                 });
             }
         }
-        self.accounts.push(difference(account, &both)?);
-        Ok(match ask.tenant {
+        self.accounts.push(difference(account, both)?);
+        let counts = match ask.tenant {
             Some(_) => sum,
             None => [both.sides[0].made.total, both.sides[1].made.total],
-        })
+        };
+        for (sum, more) in self.total.iter_mut().zip(counts) {
+            *sum = sum.checked_add(more)?;
+        }
+        Ok(())
     }
-}
-
-fn difference(account: &str, both: &Both) -> Result<AccountDifference, MoneyError> {
-    let [before, after] = &both.sides;
-    let of = |take: &dyn Fn(&Statement) -> Result<Money, MoneyError>| {
-        sides(take(&before.made)?, take(&after.made)?)
-    };
-    let off = |made: &Statement| {
-        let all = made.discounts.iter().chain(&made.credits);
-        let amounts = all.map(|it: &Deduction| it.amount);
-        amounts
-            .into_iter()
-            .try_fold(Money::zero(made.currency), Money::checked_add)
-    };
-    let taxes = |made: &Statement| {
-        let amounts = made.taxes.iter().map(|it| it.amount);
-        amounts
-            .into_iter()
-            .try_fold(Money::zero(made.currency), Money::checked_add)
-    };
-    let mut faults = before.faults.clone();
-    faults.extend(
-        after
-            .faults
-            .iter()
-            .filter(|it| !before.faults.contains(it))
-            .cloned(),
-    );
-    Ok(AccountDifference {
-        account: account.to_owned(),
-        is_final: both.is_final,
-        subtotal: of(&|made| Ok(made.subtotal))?,
-        discounts: of(&off)?,
-        taxes: of(&taxes)?,
-        total: of(&|made| Ok(made.total))?,
-        faults,
-    })
 }
