@@ -14,6 +14,7 @@ use tallyman_common::time::{BootMs, Hour, WallMs};
 use tallyman_common::wire::Header;
 
 use super::conserve;
+use super::documents;
 use super::ledger::{BatchKey, frames_of, frames_on};
 use super::series;
 use super::world::World;
@@ -78,7 +79,8 @@ pub fn all(world: &mut World) -> Result<(), String> {
             comparison.differences
         ));
     }
-    bills_repeat(world, now)
+    bills_repeat(world, now)?;
+    documents::all(world)
 }
 
 fn delivered(world: &World) -> Result<(), String> {

@@ -229,6 +229,9 @@ impl World {
         };
         self.hit("restore from an older copy");
         self.note("the store comes back from an older copy".to_owned());
+        if let Err(broken) = self.remember_numbers() {
+            self.fault = Some(broken);
+        }
         self.hub.kill();
         self.hub.store.inner = backup.store;
         self.ledger.set_back();

@@ -14,11 +14,12 @@ use tallyman_common::sign::NodeKey;
 use tallyman_common::time::{Hour, WallMs};
 
 use super::bug::{self, Bug};
+use super::payers::{self, Payer};
 use super::population::SEASONAL;
 use super::store::{NextCommit, SimStore};
 
-/// Price book of the simulated platform: the shipped example.
-pub const PRICES: &str = include_str!("../../deploy/price-books/sandbox-usd.toml");
+/// Price book of the simulated platform.
+pub const PRICES: &str = include_str!("prices.toml");
 
 /// Whom an answer goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Hub {
     pub room: Option<usize>,
     /// Values were taken out of memory for want of room.
     pub has_spilled: bool,
+    /// How often the process has started.
+    pub lives: u64,
 }
 
 impl Hub {
@@ -69,6 +72,7 @@ impl Hub {
             twins_seen: 0,
             room: None,
             has_spilled: false,
+            lives: 1,
         };
         for seed in nodes {
             hub.enrol(now, seed);
@@ -84,6 +88,9 @@ impl Hub {
                 from,
             },
         );
+        for command in payers::commands() {
+            hub.command(now, command);
+        }
         hub
     }
 
@@ -248,6 +255,18 @@ impl Hub {
         }
     }
 
+    /// Commits what one asker entered and hears the answers. `None`: the commit failed and the process ended.
+    pub fn commit_alone(&mut self, now: WallMs) -> Option<Vec<Answer>> {
+        let process = self.process.as_mut()?;
+        match process.commit(now, false, &mut self.store) {
+            Ok(done) => Some(done.into_inner().into_iter().map(|(_, answer)| answer).collect()),
+            Err(_) => {
+                self.kill();
+                None
+            }
+        }
+    }
+
     /// The process ends; what was not committed is gone.
     pub fn kill(&mut self) {
         self.process = None;
@@ -263,18 +282,20 @@ impl Hub {
             process.keep_at_most(hours);
         }
         self.process = Some(process);
+        self.lives += 1;
     }
 }
 
 /// The terms of a tenant, whose claims rules may write in two ways.
 pub fn terms(number: u64) -> TenantTerms {
     let tenant = format!("t{number}");
+    let payer = Payer::of(&tenant);
     TenantTerms {
         claims: vec![tenant.clone(), format!("alt-{tenant}")],
         name: tenant.clone(),
-        account: tenant.clone(),
+        account: payer.account.into(),
         tenant,
-        zone: "UTC".into(),
+        zone: payer.zone.into(),
         currency: "USD".into(),
         language: "en".into(),
         from: Hour(0),

@@ -1,9 +1,11 @@
 //! Deterministic simulation: the shipped cores of several agents and one aggregator on one thread, driven from one
 //! seed. Time, disks, network, crashes and the kernels' counters are the world's; every decision is the cores'.
 //!
-//! An oracle (`truth`) remembers what each workload really used, and `check` requires the invariants I1 to I9.
+//! An oracle (`truth`) remembers what each workload really used, and `check` requires the invariants I1 to I9 and I12.
 
 // In reading order.
+/// The monthly run.
+pub mod billing;
 /// Planted bugs.
 pub mod bug;
 /// The invariants.
@@ -16,6 +18,8 @@ pub mod conserve;
 pub mod disasters;
 /// A disk with a live and a durable image.
 pub mod disk;
+/// Documents and the ledger at the end.
+pub mod documents;
 /// What goes wrong.
 pub mod faults;
 /// The aggregator and its crashes.
@@ -26,6 +30,8 @@ pub mod ledger;
 pub mod machine;
 /// One host: kernel, disk, agent.
 pub mod node;
+/// Who pays, and what it costs.
+pub mod payers;
 /// Workloads that come and go.
 pub mod population;
 /// The one source of chance.

@@ -9,6 +9,7 @@ use tallyman_common::ids::{Digest, NodeId, Seq, SpoolId};
 use tallyman_common::message::{Hello, Welcome};
 use tallyman_common::time::{HOUR_MS, MINUTE_MS, WallMs};
 
+use super::billing::Billing;
 use super::bug::Bug;
 use super::check;
 use super::disasters::Backup;
@@ -46,6 +47,7 @@ pub(super) enum What {
     Settle,
     Import { node: usize, message: usize },
     Close,
+    Bill,
 }
 
 pub(super) type AskerKey = (usize, u64);
@@ -105,6 +107,7 @@ pub struct World {
     pub(super) fault: Option<String>,
     /// What each tenant's final bill said first.
     pub(super) final_bills: BTreeMap<&'static str, String>,
+    pub(super) billing: Billing,
     hits: BTreeMap<&'static str, u64>,
     trace: Digest,
     tail: VecDeque<String>,
@@ -165,6 +168,7 @@ impl World {
             bug: None,
             fault: None,
             final_bills: BTreeMap::new(),
+            billing: Billing::new(seed),
             hits: BTreeMap::new(),
             trace: Digest::default(),
             tail: VecDeque::new(),
@@ -173,6 +177,7 @@ impl World {
         (0..HOSTS).for_each(|node| world.go_live(node));
         world.plan(30_000, What::Fault);
         world.plan(HOUR_MS, What::Close);
+        world.plan(HOUR_MS, What::Bill);
         world
     }
 
@@ -288,6 +293,7 @@ impl World {
             What::Settle => self.settle(),
             What::Import { node, message } => self.import(node, message),
             What::Close => self.close(),
+            What::Bill => self.bill(),
         }
     }
 
