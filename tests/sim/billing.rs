@@ -28,6 +28,8 @@ use super::world::{What, World};
 const STREAM: u64 = 0x6d6f_6e65_7900_0001;
 /// Steps in which everything that is due at the end is done.
 const STEPS_MAX: u64 = 1_000;
+/// Commits within which a note is written, though some fail.
+const NOTES_MAX: u64 = 20;
 
 /// What the monthly run remembers, and what is known of numbers.
 pub(super) struct Billing {
@@ -77,23 +79,29 @@ impl World {
         if self.hub.process.is_none() {
             return Ok(());
         }
-        if self.billing.life != self.hub.lives {
-            self.billing.life = self.hub.lives;
-            if !self.billing.waiting.is_empty() {
-                self.hit("drafts lost with the process");
-            }
-            self.billing.waiting.clear();
-            self.billing.nothing.clear();
-            self.billing.cursor = None;
-        }
+        self.forget_with_process();
         if let Some(command) = self.billing.waiting.pop_front() {
             return self.issue(command);
         }
-        match self.billing.rng.below(4) {
-            0 => self.pack_next().map(|_| ()),
-            1 => self.draft_note(),
+        match self.billing.rng.below(8) {
+            0 | 1 => self.pack_next().map(|_| ()),
+            2 => self.draft_note(),
             _ => self.draft_due().map(|_| ()),
         }
+    }
+
+    /// What was not entered goes with the process.
+    fn forget_with_process(&mut self) {
+        if self.billing.life == self.hub.lives {
+            return;
+        }
+        self.billing.life = self.hub.lives;
+        if !self.billing.waiting.is_empty() {
+            self.hit("drafts lost with the process");
+        }
+        self.billing.waiting.clear();
+        self.billing.nothing.clear();
+        self.billing.cursor = None;
     }
 
     /// Packs some owners of the day or month that is packed next; false if there is none.
@@ -238,7 +246,7 @@ impl World {
             self.hit("money in a group with batches");
             return None;
         }
-        let (fate, hit) = match self.billing.rng.below(10) {
+        let (fate, hit) = match self.billing.rng.below(16) {
             0 => (NextCommit::FailsEmpty, "killed before a commit of money"),
             1 => (NextCommit::FailsWritten, "killed behind a commit of money"),
             _ => (NextCommit::Works, "commit of money"),
@@ -266,8 +274,8 @@ impl World {
         Ok(())
     }
 
-    /// Behind the end of a run: the restore is settled, all hours are sealed and packed, all that is due is billed. Half of
-    /// the runs write notes for what came late, the others go on to December's end, whose invoices have it.
+    /// Behind the end of a run: the restore is settled, all hours are sealed and packed, all that is due is billed. Most
+    /// runs write notes for what came late, the others go on to December's end, whose invoices have it.
     pub(super) fn bill_all(&mut self) -> Result<(), String> {
         self.hub.store.next = NextCommit::Works;
         let process = self.hub.process.as_ref().ok_or("the aggregator is down")?;
@@ -277,7 +285,7 @@ impl World {
         }
         self.close_due(0);
         self.bill_due()?;
-        if self.billing.rng.chance(50) {
+        if self.billing.rng.chance(75) {
             return self.write_notes();
         }
         self.seal_december();
@@ -287,10 +295,15 @@ impl World {
 
     fn bill_due(&mut self) -> Result<(), String> {
         for _ in 0..STEPS_MAX {
-            let packs = self.pack_next()?;
-            self.bill_next()?;
-            if !packs && self.billing.waiting.is_empty() && !self.draft_due()? {
-                return Ok(());
+            self.forget_with_process();
+            if self.pack_next()? {
+                continue;
+            }
+            self.forget_with_process();
+            match self.billing.waiting.pop_front() {
+                Some(command) => self.issue(command)?,
+                None if !self.draft_due()? => return Ok(()),
+                None => {}
             }
         }
         Err("I9: the monthly run does not end".to_owned())
@@ -298,7 +311,7 @@ impl World {
 
     fn write_notes(&mut self) -> Result<(), String> {
         for invoice in invoices(&self.hub.store)? {
-            for _ in 0..STEPS_MAX {
+            for _ in 0..NOTES_MAX {
                 let number = invoice.document.number.clone();
                 let command = self.read(|books| note(books, &number, "it came late"))?;
                 let Some(command) = command.map_err(|e| e.to_string())? else {

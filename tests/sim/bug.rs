@@ -56,6 +56,18 @@ pub enum Bug {
     InferredBeforeClose,
     /// A batch that comes again before the commit of its own is counted again: only the store is asked.
     BlindToPending,
+    /// A commit whose end nobody heard loses what finds the invoices in it: they are issued again.
+    InvoiceTwice,
+    /// The store never knows up to where late usage was billed.
+    LatePartsTwice,
+    /// The store forgets postings of the journal.
+    PostingLost,
+    /// The store forgets sums of the ledger's accounts on one side.
+    BalanceLost,
+    /// Packed days are not told what came late.
+    PackedDaysStand,
+    /// Nobody notes a restore: numbers go on as if nothing had been given since the copy.
+    NumbersGoOn,
 }
 
 impl Bug {
@@ -67,7 +79,7 @@ impl Bug {
 }
 
 /// All of them.
-pub const ALL: [Bug; 17] = [
+pub const ALL: [Bug; 23] = [
     Bug::AckBeforeCommit,
     Bug::SpoolByChance,
     Bug::RewriteOnResend,
@@ -85,6 +97,12 @@ pub const ALL: [Bug; 17] = [
     Bug::DeltasNotReadings,
     Bug::InferredBeforeClose,
     Bug::BlindToPending,
+    Bug::InvoiceTwice,
+    Bug::LatePartsTwice,
+    Bug::PostingLost,
+    Bug::BalanceLost,
+    Bug::PackedDaysStand,
+    Bug::NumbersGoOn,
 ];
 
 /// The first of the seeds below `seeds` that shows the bug, and how: the oracle's words, or those of an assertion of the

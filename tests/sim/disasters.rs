@@ -12,7 +12,7 @@ use tallyman_common::sign::NodeKey;
 use tallyman_common::time::{HOUR_MS, Hour, MINUTE_MS, WallMs};
 use tallyman_common::wire::Frame;
 
-use super::bug::signed_anew;
+use super::bug::{Bug, signed_anew};
 use super::hub::{Asker, PRICES, terms};
 use super::ledger::{frames_of, frames_on};
 use super::node::Node;
@@ -240,7 +240,9 @@ impl World {
         self.final_bills.clear();
         self.hub.start(self.wall());
         let (made, position) = (backup.made, backup.position);
-        self.decide(Command::NoteRestore { made, position });
+        if self.bug != Some(Bug::NumbersGoOn) {
+            self.decide(Command::NoteRestore { made, position });
+        }
         self.hub.kill();
         self.hub_died();
         let wait = self.rng.between(MINUTE_MS, 5 * HOUR_MS);

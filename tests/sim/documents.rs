@@ -20,7 +20,7 @@ use tallyman_common::ids::Digest;
 use tallyman_common::money::Money;
 use tallyman_common::time::Hour;
 
-use super::payers::{MONTHS, PAYERS, Payer, Used};
+use super::payers::{MONTHS, PAYERS, Parts, Payer, Used};
 use super::world::World;
 
 /// Every document, by number.
@@ -121,7 +121,8 @@ fn amounts(world: &World, records: &[Receivable]) -> Result<bool, String> {
     }
     let process = world.hub.process.as_ref().ok_or("the aggregator is down")?;
     let seals = &process.registry().seals;
-    let now = Used::read(store, |_| true)?;
+    let parts = Parts::read(store)?;
+    let now = parts.seen(|_| true);
     let mut adjusted = false;
     for (payer, (name, month)) in PAYERS.iter().flat_map(|it| MONTHS.iter().map(move |m| (it, m))) {
         let (hours, empty) = (payer.hours(month), Billed::default());
@@ -133,7 +134,7 @@ fn amounts(world: &World, records: &[Receivable]) -> Result<bool, String> {
         adjusted |= billed.adjusted;
         // What came behind the seal of the month's last hour came when that hour or a later one was the newest.
         let last = Hour(hours.end.0 - 1);
-        let then = Used::read(store, |part| part.late.is_none_or(|newest| newest < last))?;
+        let then = parts.seen(|part| part.late.is_none_or(|newest| newest < last));
         let is_followed = *name == MONTHS[0].0 && seals.is_final(&payer.hours(&MONTHS[1].1));
         one(payer, (name, is_followed), &hours, (&then, &now), billed)?;
     }

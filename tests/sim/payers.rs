@@ -116,32 +116,44 @@ const ITEMS: usize = 4;
 #[derive(Debug, Clone, Default)]
 pub struct Used(BTreeMap<(Hour, String), [i128; ITEMS]>);
 
-impl Used {
-    /// Everything that the cells have in some parts of hours.
-    pub fn read(store: &dyn Read, sees: impl Fn(Part) -> bool) -> Result<Self, String> {
-        let mut used = Self::default();
+/// The same, by part of an hour.
+pub struct Parts(Vec<(Part, String, [i128; ITEMS])>);
+
+impl Parts {
+    /// Everything that the cells have.
+    pub fn read(store: &dyn Read) -> Result<Self, String> {
+        let mut parts = Vec::new();
         let visit = &mut |key: &[u8], value: &[u8]| {
             let (part, owner) = owner_of_key(key).expect("the store holds what was put");
-            if sees(part) {
-                let hour = OwnerHour::decode(value).expect("the store holds what was put");
-                let key = (part.hour, canonical(&owner).name().to_owned());
-                let sums = used.0.entry(key).or_default();
-                for (_, cell) in hour.cells().filter(|(_, c)| c.kind != KIND_MAXIMUM) {
-                    let Some((item, factor)) = priced(cell.meter) else {
-                        continue;
-                    };
+            let hour = OwnerHour::decode(value).expect("the store holds what was put");
+            let mut sums = [0; ITEMS];
+            for (_, cell) in hour.cells().filter(|(_, c)| c.kind != KIND_MAXIMUM) {
+                if let Some((item, factor)) = priced(cell.meter) {
                     let sign = if cell.kind == KIND_WITHDRAWN { -1 } else { 1 };
                     let value = i128::try_from(cell.value).expect("simulated usage is small");
                     sums[item] += sign * factor * value;
                 }
             }
+            parts.push((part, canonical(&owner).name().to_owned(), sums));
             ControlFlow::Continue(())
         };
         let all = store.scan(Table::Cells, &[], &[], visit);
         all.map_err(|e| e.to_string())?;
-        Ok(used)
+        Ok(Self(parts))
     }
 
+    /// What some of the parts have.
+    pub fn seen(&self, sees: impl Fn(Part) -> bool) -> Used {
+        let mut used = Used::default();
+        for (part, name, sums) in self.0.iter().filter(|(part, ..)| sees(*part)) {
+            let of = used.0.entry((part.hour, name.clone())).or_default();
+            of.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+        }
+        used
+    }
+}
+
+impl Used {
     /// What a payer's hours cost, in cents; `None` when nothing was used.
     pub fn cost(&self, payer: &Payer, hours: &Range<Hour>) -> Option<i128> {
         let mut exact: BTreeMap<(&str, usize), i128> = BTreeMap::new();

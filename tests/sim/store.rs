@@ -29,8 +29,22 @@ pub struct SimStore {
 
 impl SimStore {
     /// What of a commit is written: all, unless the store forgets.
-    fn kept_of(&self, changes: &Changes) -> Changes {
+    fn kept_of(&self, changes: &Changes, ends: NextCommit) -> Changes {
+        let is_index = |change: &Change, letters: &[u8]| {
+            change.table == Table::MoneyIndex && change.key.first().is_some_and(|it| letters.contains(it))
+        };
         let forgets = |change: &Change| match self.bug {
+            // By identity and by account and month, and the document itself.
+            Some(Bug::InvoiceTwice) if ends == NextCommit::FailsWritten => {
+                change.table == Table::Documents || is_index(change, b"iu")
+            }
+            Some(Bug::PostingLost) => change.table == Table::Journal,
+            Some(Bug::BalanceLost) => {
+                change.table == Table::Balances && change.key.windows(8).any(|it| it == b"revenue/")
+            }
+            Some(Bug::PackedDaysStand) => {
+                change.table == Table::Days && change.value.as_ref().is_some_and(Vec::is_empty)
+            }
             Some(Bug::StoreForgetsMarks) => change.table == Table::Marks,
             Some(Bug::StoreForgetsJudgements) => {
                 let text = change.value.as_deref().map(String::from_utf8_lossy);
@@ -51,6 +65,9 @@ impl SimStore {
 
 impl Read for SimStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.bug == Some(Bug::LatePartsTwice) && table == Table::MoneyIndex && key.starts_with(b"l") {
+            return Ok(None);
+        }
         self.inner.get(table, key)
     }
 
@@ -63,7 +80,7 @@ impl Store for SimStore {
     fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
         let next = std::mem::replace(&mut self.next, NextCommit::Works);
         if next != NextCommit::FailsEmpty {
-            self.inner.commit(&self.kept_of(changes))?;
+            self.inner.commit(&self.kept_of(changes, next))?;
         }
         if next == NextCommit::Works || self.bug == Some(Bug::CommitSaysYes) {
             return Ok(());
