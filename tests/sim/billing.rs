@@ -75,6 +75,15 @@ impl World {
         self.plan(wait, What::Bill);
     }
 
+    /// A group of batches is about to be committed; what waits may go with it.
+    pub(super) fn bill_with_group(&mut self) {
+        let waits = self.commit_planned && !self.billing.waiting.is_empty();
+        if waits && self.billing.rng.chance(50) {
+            let done = self.bill_next();
+            self.fault = self.fault.take().or(done.err());
+        }
+    }
+
     fn bill_next(&mut self) -> Result<(), String> {
         if self.hub.process.is_none() {
             return Ok(());

@@ -104,7 +104,6 @@ pub const REQUIRED: &[&str] = &[
     "node rolled back",
     "note entered twice",
     "note for late usage",
-    "number fenced",
     "orderly stop",
     "outage of hours",
     "price change",

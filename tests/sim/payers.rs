@@ -28,8 +28,9 @@ pub struct Payer {
     pub pools: bool,
 }
 
-/// All of them: one for each tenant, but one that pays for two. One month ends within the run's first hours.
-pub const PAYERS: [Payer; 3] = [
+/// All of them: one for each tenant, but one that pays for two, and one that pays for nobody. One month ends within the
+/// run's first hours.
+pub const PAYERS: [Payer; 4] = [
     Payer {
         account: "alone",
         tenants: &["t0"],
@@ -49,6 +50,13 @@ pub const PAYERS: [Payer; 3] = [
         tenants: &["t3"],
         zone: "Asia/Shanghai",
         ahead: 8,
+        pools: false,
+    },
+    Payer {
+        account: "idle",
+        tenants: &[],
+        zone: "UTC",
+        ahead: 0,
         pools: false,
     },
 ];

@@ -286,7 +286,10 @@ impl World {
             What::Connect { node } => self.connect(node),
             What::ToHub { asker, message } => self.reach_hub(asker, message),
             What::ToNode { asker, message } => self.reach_node(asker, message),
-            What::HubCommit => self.hub_commit(),
+            What::HubCommit => {
+                self.bill_with_group();
+                self.hub_commit();
+            }
             What::StartHub => self.start_hub(),
             What::LinkUp { node } => self.link_up[node] = true,
             What::Fault => self.fault(),
