@@ -8,15 +8,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use serde::Serialize;
-use tallyman_aggregator_core::accounts::command::{DocumentFate, Fate};
-use tallyman_aggregator_core::accounts::run::{self, Drafts, Due, NotBilled};
+use serde::{Deserialize, Serialize};
+use tallyman_aggregator_core::accounts::run::{self, Due, NotBilled};
 use tallyman_aggregator_core::rating::Month;
 use tallyman_common::time::{Hour, WallMs};
+use tokio::sync::mpsc;
 
 use crate::handle::{Handle, Unavailable};
-use crate::limits::{BILL_PERIOD, BILL_REASONS_MAX, BILL_RUNS_KEPT};
-use crate::monthly::{self, Done, MonthlyError};
+use crate::limits::{BILL_PERIOD, BILL_REASONS_MAX, BILL_RUNS_KEPT, BILL_TOLD_MAX};
+use crate::monthly::{self, Asked, MonthlyError, Piece};
 
 /// Who runs by itself, as it stands in the log.
 const ACTOR: &str = "clock";
@@ -54,13 +54,44 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn not_billed(&mut self, one: NotBilled) {
-        self.not_billed += 1;
-        if self.reasons.len() < BILL_REASONS_MAX {
-            self.reasons.push(one);
+    fn add(&mut self, piece: &Piece) {
+        self.done += piece.accounts();
+        self.issued += piece.issued.len();
+        self.existing += piece.existing.len();
+        self.nothing += piece.nothing.len();
+        self.not_billed += piece.not_billed.len();
+        for one in &piece.not_billed {
+            if self.reasons.len() < BILL_REASONS_MAX {
+                self.reasons.push(one.clone());
+            }
         }
     }
 }
+
+/// What whoever follows a run is told, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// It began.
+    Begun {
+        /// Its number; nothing if it issues nothing.
+        run: Option<u64>,
+        /// Accounts that it is for.
+        accounts: usize,
+    },
+    /// These are durable.
+    Done(Piece),
+    /// It ended.
+    Ended {
+        /// Why early.
+        fault: Option<String>,
+    },
+}
+
+/// A run is refused while another goes on: both would draft the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("run {0} is under way; ask again when it has ended")]
+pub struct UnderWay(pub u64);
 
 /// The runs of this process, the newest last. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -76,30 +107,37 @@ impl Runs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The one that has not ended, if any.
-    pub fn under_way(&self) -> Option<u64> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|it| it.ended.is_none()).map(|it| it.run)
-    }
-
     /// One of them.
     pub fn get(&self, run: u64) -> Option<Progress> {
         self.list().into_iter().find(|it| it.run == run)
     }
 
-    fn begin(&self, month: Month, actor: &str, accounts: usize, started: WallMs) -> u64 {
+    /// Notes a run that begins unless another is under way.
+    fn begin_alone(&self, asked: &Asked, due: &Due, started: WallMs) -> Result<u64, UnderWay> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.iter().find(|it| it.ended.is_none()) {
+            Some(it) => Err(UnderWay(it.run)),
+            None => Ok(Self::note(&mut known, &asked.actor, due, started)),
+        }
+    }
+
+    fn begin(&self, actor: &str, due: &Due, started: WallMs) -> u64 {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::note(&mut known, actor, due, started)
+    }
+
+    fn note(known: &mut Vec<Progress>, actor: &str, due: &Due, started: WallMs) -> u64 {
         let run = known.last().map_or(1, |newest| newest.run + 1);
         if known.len() >= BILL_RUNS_KEPT {
             known.remove(0);
         }
         known.push(Progress {
             run,
-            month,
+            month: due.month,
             actor: actor.to_owned(),
             started,
             ended: None,
-            accounts,
+            accounts: due.accounts.len(),
             done: 0,
             issued: 0,
             existing: 0,
@@ -119,23 +157,45 @@ impl Runs {
     }
 }
 
-/// Who asks for a run.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    /// Who.
-    pub actor: String,
-    /// From where.
-    pub source: String,
+/// Begins a run and returns its number; it goes on by itself.
+pub fn begin(handle: &Handle, asked: Asked, due: Due) -> Result<u64, UnderWay> {
+    let run = handle.runs().begin_alone(&asked, &due, handle.now())?;
+    let handle = handle.clone();
+    tokio::spawn(async move { carry_out(&handle, &asked, run, due, |_| {}).await });
+    Ok(run)
 }
 
-/// Begins a run and returns its number; it goes on by itself.
-pub fn begin(handle: &Handle, asked: Asked, month: Month, accounts: Vec<String>) -> u64 {
-    let run = handle
-        .runs()
-        .begin(month, &asked.actor, accounts.len(), handle.now());
-    let handle = handle.clone();
-    tokio::spawn(async move { carry_out(&handle, &asked, run, &Due { month, accounts }).await });
-    run
+/// Begins a run and tells of each piece; without anybody who asks it issues nothing, and no run is noted. Who does not listen
+/// is told no more, but the run goes on.
+pub fn follow(handle: &Handle, asked: Option<Asked>, due: Due) -> Result<mpsc::Receiver<Told>, UnderWay> {
+    let run = match &asked {
+        Some(asked) => Some(handle.runs().begin_alone(asked, &due, handle.now())?),
+        None => None,
+    };
+    let (told, listener) = mpsc::channel(BILL_TOLD_MAX);
+    let accounts = due.accounts.len();
+    // There is room: it is the first.
+    let _ = told.try_send(Told::Begun { run, accounts });
+    let (handle, mut told) = (handle.clone(), Some(told));
+    tokio::spawn(async move {
+        let mut tell = |what: Told| {
+            // What is full is not waited for: others wait for the run.
+            if told.as_ref().is_some_and(|it| it.try_send(what).is_err()) {
+                told = None;
+            }
+        };
+        let done = |piece: &Piece| tell(Told::Done(piece.clone()));
+        let fault = match asked.zip(run) {
+            Some((asked, run)) => carry_out(&handle, &asked, run, due, done).await.1,
+            None => {
+                let mut done = done;
+                let drafted = monthly::bill(&handle, due, None, |piece| done(&piece)).await;
+                drafted.err().map(|error| error.to_string())
+            }
+        };
+        tell(Told::Ended { fault });
+    });
+    Ok(listener)
 }
 
 /// Bills what is due, again and again, until the writer is gone.
@@ -173,17 +233,19 @@ impl Watch {
             return Ok(0);
         }
         let mut issued = 0;
-        for Due { month, mut accounts } in handle.read(run::due).await?? {
-            accounts.retain(|account| !self.nothing.contains(&(month, account.clone())));
-            if accounts.is_empty() {
+        let asked = Asked {
+            actor: ACTOR.to_owned(),
+            source: SOURCE.to_owned(),
+        };
+        for mut due in handle.read(run::due).await?? {
+            let month = due.month;
+            due.accounts
+                .retain(|account| !self.nothing.contains(&(month, account.clone())));
+            if due.accounts.is_empty() {
                 continue;
             }
-            let run = handle.runs().begin(month, ACTOR, accounts.len(), handle.now());
-            let asked = Asked {
-                actor: ACTOR.to_owned(),
-                source: SOURCE.to_owned(),
-            };
-            let nothing = carry_out(handle, &asked, run, &Due { month, accounts }).await;
+            let run = handle.runs().begin(ACTOR, &due, handle.now());
+            let (nothing, _) = carry_out(handle, &asked, run, due, |_| {}).await;
             self.nothing
                 .extend(nothing.into_iter().map(|account| (month, account)));
             issued += handle.runs().get(run).map_or(0, |it| it.issued);
@@ -193,69 +255,51 @@ impl Watch {
     }
 }
 
-/// Carries a run out and tells how it ended; returns the accounts without anything to bill.
-async fn carry_out(handle: &Handle, asked: &Asked, run: u64, due: &Due) -> Vec<String> {
-    let turn = handle.runs().turn.clone();
-    let turn = turn.lock().await;
-    let begun = Instant::now();
-    let (mut nothing, mut fault) = (Vec::new(), None);
-    if let Err(error) = in_pieces(handle, asked, run, due, &mut nothing).await {
-        tracing::error!(%error, month = %due.month, "the monthly run ended early; it can be asked for again");
-        fault = Some(error.to_string());
-    }
-    let ended = handle.now();
-    handle.runs().change(run, |it| {
-        it.ended = Some(ended);
-        it.fault = fault;
-    });
-    drop(turn);
-    if let Some(it) = handle.runs().get(run) {
-        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            month = %it.month, run, issued = it.issued, existing = it.existing, nothing = it.nothing,
-            not_billed = it.not_billed, millis, "the monthly run ended"
-        );
-        if let Some(first) = it.reasons.first() {
-            tracing::warn!(
-                month = %it.month, accounts = it.not_billed, account = first.account, reason = first.reason,
-                "accounts have no invoice; `bill run --period` tells each with its reason"
-            );
-        }
-    }
-    nothing
-}
-
-async fn in_pieces(
+/// Carries a run out; the accounts without anything to bill, and why it ended early if it did.
+async fn carry_out(
     handle: &Handle,
     asked: &Asked,
     run: u64,
-    due: &Due,
-    nothing: &mut Vec<String>,
-) -> Result<(), MonthlyError> {
-    let Asked { actor, source } = asked.clone();
-    let tell = |Done { drafted, fates }: Done| {
-        let Drafts {
-            existing,
-            nothing: none,
-            not_billed,
-            ..
-        } = drafted;
-        handle.runs().change(run, |it| {
-            it.done += existing.len() + none.len() + not_billed.len() + fates.len();
-            it.existing += existing.len();
-            it.nothing += none.len();
-            not_billed.into_iter().for_each(|one| it.not_billed(one));
-            for DocumentFate { account, fate, .. } in fates {
-                match fate {
-                    Fate::Issued { .. } => it.issued += 1,
-                    Fate::Existed { .. } => it.existing += 1,
-                    Fate::Refused { reason } => it.not_billed(NotBilled { account, reason }),
-                }
-            }
-        });
-        nothing.extend(none);
+    due: Due,
+    mut told: impl FnMut(&Piece) + Send,
+) -> (Vec<String>, Option<String>) {
+    let turn = handle.runs().turn.clone();
+    let turn = turn.lock().await;
+    let (begun, month, mut nothing) = (Instant::now(), due.month, Vec::new());
+    let tell = |piece: Piece| {
+        handle.runs().change(run, |it| it.add(&piece));
+        told(&piece);
+        nothing.extend(piece.nothing);
     };
-    monthly::bill(handle, due.month, due.accounts.clone(), (actor, source), tell).await
+    let ended = monthly::bill(handle, due, Some(asked), tell).await;
+    let fault = ended.err().map(|error| {
+        tracing::error!(%error, %month, "the monthly run ended early; it can be asked for again");
+        error.to_string()
+    });
+    let ended = handle.now();
+    handle.runs().change(run, |it| {
+        it.ended = Some(ended);
+        it.fault.clone_from(&fault);
+    });
+    drop(turn);
+    if let Some(it) = handle.runs().get(run) {
+        log_end(&it, begun);
+    }
+    (nothing, fault)
+}
+
+fn log_end(it: &Progress, begun: Instant) {
+    let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        month = %it.month, run = it.run, issued = it.issued, existing = it.existing, nothing = it.nothing,
+        not_billed = it.not_billed, millis, "the monthly run ended"
+    );
+    if let Some(first) = it.reasons.first() {
+        tracing::warn!(
+            month = %it.month, accounts = it.not_billed, account = first.account, reason = first.reason,
+            "accounts have no invoice; `bill run --period` tells each with its reason"
+        );
+    }
 }
 
 #[cfg(test)]
@@ -337,6 +381,33 @@ mod tests {
             .collect()
     }
 
+    /// Who follows a run is told of each piece and of the end; one that issues nothing is no run.
+    async fn is_followed(on: &Running, asked: Asked, due: Due) {
+        let runs = on.handle.runs().list().len();
+        for asked in [Some(asked), None] {
+            let number = asked.is_some().then_some(runs as u64 + 1);
+            let mut listener = follow(&on.handle, asked, due.clone()).unwrap();
+            let mut all = Piece::default();
+            let begun = listener.recv().await.unwrap();
+            assert_eq!(
+                begun,
+                Told::Begun {
+                    run: number,
+                    accounts: 3
+                }
+            );
+            loop {
+                match listener.recv().await.unwrap() {
+                    Told::Done(piece) => all.add(piece),
+                    Told::Ended { fault } => break assert_eq!(fault, None),
+                    Told::Begun { .. } => panic!("it began already"),
+                }
+            }
+            assert_eq!((all.existing.len(), all.nothing.len(), all.accounts()), (1, 1, 3));
+            assert_eq!(on.handle.runs().list().len(), runs + 1);
+        }
+    }
+
     #[test]
     fn a_month_is_billed_by_itself_once_it_is_final_and_never_twice() {
         check(async {
@@ -382,13 +453,14 @@ mod tests {
             };
             let all = vec!["acme".to_owned(), "idle".to_owned(), "nobody".to_owned()];
             let due = Due { month, accounts: all };
-            let run = on.handle.runs().begin(month, "test", 3, clock::now());
-            assert_eq!(on.handle.runs().under_way(), Some(run));
-            carry_out(&on.handle, &asked, run, &due).await;
-            assert_eq!(on.handle.runs().under_way(), None);
+            let run = on.handle.runs().begin_alone(&asked, &due, clock::now()).unwrap();
+            let refused = begin(&on.handle, asked.clone(), due.clone());
+            assert_eq!(refused, Err(UnderWay(run)));
+            carry_out(&on.handle, &asked, run, due.clone(), |_| {}).await;
             let run = on.handle.runs().get(run).unwrap();
             assert_eq!((run.existing, run.nothing, run.issued), (1, 1, 0));
             assert_eq!(run.reasons[0].account, "nobody");
+            is_followed(&on, asked, due).await;
             on.stop().await;
             let on = Running::start(folder.path());
             assert_eq!(Watch::default().bill(&on.handle).await.unwrap(), 0);

@@ -124,6 +124,9 @@ pub const BILL_PERIOD: Duration = Duration::from_secs(60);
 pub const BILL_PIECE: usize = 250;
 /// Pieces that are drafted and not issued yet, at most: memory does not go by the number of accounts.
 pub const BILL_AHEAD: usize = 4;
+/// Pieces of a run that wait for whoever follows it, at most: a quarter of a million accounts. A terminal that was halted
+/// holds nobody's invoices up, it is told no more.
+pub const BILL_TOLD_MAX: usize = 1_024;
 /// Accounts without an invoice that a run names; the rest is in its count.
 pub const BILL_REASONS_MAX: usize = 1_000;
 /// Runs that can be asked about.

@@ -7,9 +7,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tallyman_aggregator_core::accounts::command::{DocumentFate, MoneyCommand};
+use serde::{Deserialize, Serialize};
+use tallyman_aggregator_core::accounts::command::{DocumentFate, Draft, Fate, MoneyCommand};
 use tallyman_aggregator_core::accounts::draft::DraftError;
-use tallyman_aggregator_core::accounts::run::{Drafts, Prepared, drafts_of};
+use tallyman_aggregator_core::accounts::run::{Drafts, Due, HasOne, NotBilled, Prepared, drafts_of};
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::Read;
 use tallyman_aggregator_core::rating::Month;
@@ -32,23 +33,90 @@ pub enum MonthlyError {
     Command(#[from] CommandError),
 }
 
-/// What became of a piece of the accounts.
-#[derive(Debug)]
-pub struct Done {
-    /// Those that have theirs, and those that get none; the drafts are issued.
-    pub drafted: Drafts,
-    /// What became of the drafts.
-    pub fates: Vec<DocumentFate>,
+/// Who asks for a run.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub source: String,
 }
 
-/// Drafts and issues the month of some accounts; `tell` hears of every piece once it is durable, in their order.
+/// What became of some accounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Got their invoice now.
+    pub issued: Vec<HasOne>,
+    /// Had theirs.
+    pub existing: Vec<HasOne>,
+    /// Used nothing and owe nothing.
+    pub nothing: Vec<String>,
+    /// Get none.
+    pub not_billed: Vec<NotBilled>,
+    /// Would get one, from a run that issues nothing.
+    pub drafted: Vec<WouldBe>,
+}
+
+/// What an invoice would come to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WouldBe {
+    /// Whose.
+    pub account: String,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// What would be due.
+    pub total: String,
+}
+
+impl Piece {
+    /// How many accounts it tells of.
+    pub fn accounts(&self) -> usize {
+        self.issued.len()
+            + self.existing.len()
+            + self.nothing.len()
+            + self.not_billed.len()
+            + self.drafted.len()
+    }
+
+    /// Adds another's accounts behind its own.
+    pub fn add(&mut self, other: Self) {
+        self.issued.extend(other.issued);
+        self.existing.extend(other.existing);
+        self.nothing.extend(other.nothing);
+        self.not_billed.extend(other.not_billed);
+        self.drafted.extend(other.drafted);
+    }
+
+    fn note(&mut self, it: DocumentFate) {
+        let account = it.account;
+        match it.fate {
+            Fate::Issued { number } => self.issued.push(HasOne { account, number }),
+            Fate::Existed { number } => self.existing.push(HasOne { account, number }),
+            Fate::Refused { reason } => self.not_billed.push(NotBilled { account, reason }),
+        }
+    }
+}
+
+impl From<&Draft> for WouldBe {
+    fn from(it: &Draft) -> Self {
+        let document = &it.document;
+        Self {
+            account: document.account.key.clone(),
+            currency: document.currency.clone(),
+            total: document.total.clone(),
+        }
+    }
+}
+
+/// Drafts the month of some accounts and issues it as whoever asks; without anybody it issues nothing. `tell` hears of
+/// every piece once it is durable, in their order.
 pub async fn bill(
     handle: &Handle,
-    month: Month,
-    accounts: Vec<String>,
-    (actor, source): (String, String),
-    mut tell: impl FnMut(Done) + Send,
+    due: Due,
+    asked: Option<&Asked>,
+    mut tell: impl FnMut(Piece) + Send,
 ) -> Result<(), MonthlyError> {
+    let Due { month, accounts } = due;
     let (send, mut drafted) = mpsc::channel(BILL_AHEAD);
     let (permit, permits) = std::sync::mpsc::channel();
     for _ in 0..BILL_AHEAD {
@@ -68,13 +136,8 @@ pub async fn bill(
     while let Some((place, piece)) = drafted.recv().await {
         waiting.insert(place, piece);
         while let Some(piece) = waiting.remove(&next) {
-            let mut piece: Drafts = piece?;
             next += 1;
-            let fates = issue(handle, month, (&actor, &source), &mut piece).await?;
-            tell(Done {
-                drafted: piece,
-                fates,
-            });
+            tell(end(handle, month, asked, piece?).await?);
             let _ = permit.send(());
         }
     }
@@ -83,20 +146,36 @@ pub async fn bill(
     Ok(())
 }
 
-async fn issue(
+/// Issues what was drafted, if anybody asks for that.
+async fn end(
     handle: &Handle,
     month: Month,
-    (actor, source): (&str, &str),
-    piece: &mut Drafts,
-) -> Result<Vec<DocumentFate>, CommandError> {
-    let documents = std::mem::take(&mut piece.drafts);
-    if documents.is_empty() {
-        return Ok(Vec::new());
+    asked: Option<&Asked>,
+    drafted: Drafts,
+) -> Result<Piece, CommandError> {
+    let Drafts {
+        drafts: documents,
+        existing,
+        nothing,
+        not_billed,
+    } = drafted;
+    let mut piece = Piece {
+        existing,
+        nothing,
+        not_billed,
+        ..Piece::default()
+    };
+    match asked {
+        None => piece.drafted.extend(documents.iter().map(WouldBe::from)),
+        Some(_) if documents.is_empty() => {}
+        Some(Asked { actor, source }) => {
+            let month = month.to_string();
+            let command = MoneyCommand::IssueInvoices { month, documents };
+            let booked = handle.money(actor.clone(), source.clone(), command).await?;
+            booked.documents.into_iter().for_each(|it| piece.note(it));
+        }
     }
-    let month = month.to_string();
-    let command = MoneyCommand::IssueInvoices { month, documents };
-    let booked = handle.money(actor.to_owned(), source.to_owned(), command).await?;
-    Ok(booked.documents)
+    Ok(piece)
 }
 
 /// A piece, by its place, on its way to be issued.

@@ -54,6 +54,11 @@ impl WriterEnd {
 /// Folds what the store's cells lack, then starts the writer's thread.
 pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
     let aggregator = Aggregator::open(&store, clock::now())?;
+    Ok(start_with(aggregator, store))
+}
+
+/// Starts the thread of an aggregator that was opened over this store.
+pub(crate) fn start_with(aggregator: Aggregator, store: RocksStore) -> (Handle, WriterEnd) {
     let shared = Arc::new(Shared {
         published: RwLock::new(published(&aggregator)),
         registry: watch::Sender::new(aggregator.registry().clone()),
@@ -88,7 +93,7 @@ pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
         drop(ended.send(outcome));
     });
     spawn("ticker", move || tick(&requests));
-    Ok((handle, WriterEnd(end)))
+    (handle, WriterEnd(end))
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tallyman_aggregator_core::accounts::adjust::note;
 use tallyman_aggregator_core::accounts::command::{Draft, Fate};
-use tallyman_aggregator_core::accounts::run::{Drafts, Due, drafts, due};
+use tallyman_aggregator_core::accounts::run::{Drafts, Due, Prepared, drafts_of, due};
 use tallyman_aggregator_core::accounts::{Booked, MoneyCommand};
 use tallyman_aggregator_core::aggregator::{Answer, Asker, Event};
 use tallyman_aggregator_core::bills::Books;
@@ -134,7 +134,7 @@ impl World {
             if accounts.is_empty() {
                 continue;
             }
-            let found = self.read(|books| drafts(books, month, &accounts))?;
+            let found = self.read(|books| drafts_of(books, &Prepared::read(books, month)?, &accounts))?;
             let Drafts {
                 drafts,
                 existing,

@@ -1,29 +1,28 @@
-//! `bill`: a tenant's bill so far, and the monthly run that gives accounts their invoices.
-//!
-//! The run goes through the accounts in pieces: a piece is drafted over one snapshot and issued in one commit. Cut
-//! anywhere and begun again, it goes on, for what is issued is found.
+//! `bill`: a tenant's bill so far, and the monthly run that gives accounts their invoices. The run itself is the biller's,
+//! whether the program runs or not; here it is ordered, and its progress shown.
 
 use std::io::Write as _;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tallyman_aggregator_core::accounts::MoneyCommand;
-use tallyman_aggregator_core::accounts::command::Fate;
-use tallyman_aggregator_core::accounts::run::{Drafts, HasOne, NotBilled};
+use tallyman_aggregator_core::accounts::run::{self, Due};
 use tallyman_aggregator_core::api::text::parse_period;
 use tallyman_aggregator_core::api::usage::zone_of;
 use tallyman_aggregator_core::bills::{BillError, Books, Viewer, draft, text};
+use tallyman_aggregator_core::rating::Month;
 use tallyman_aggregator_core::rating::calendar::CalendarError;
+use tokio::sync::mpsc;
 
 use super::desk::Desk;
 use super::print;
-use super::question::Question;
 use super::sheet::Sheet;
+use crate::biller::{self, Told, UnderWay};
 use crate::config::Config;
-
-/// Accounts in one piece of a run.
-const PIECE: usize = 50;
+use crate::handle::Handle;
+use crate::io::admin::SOURCE;
+use crate::monthly::{Asked, Piece};
 
 /// Bills.
 #[derive(Debug, Subcommand)]
@@ -60,14 +59,27 @@ pub struct Run {
     dry_run: bool,
 }
 
-/// What became of a run.
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    issued: Vec<HasOne>,
-    existing: Vec<HasOne>,
-    nothing: Vec<String>,
-    not_billed: Vec<NotBilled>,
-    drafted: Vec<Value>,
+/// A monthly run that is ordered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    month: Month,
+    /// Whose; nothing means all.
+    accounts: Option<Vec<String>>,
+    dry_run: bool,
+}
+
+impl Wanted {
+    /// Begins it; it goes on without whoever listens.
+    pub fn begin(self, handle: &Handle, actor: String) -> Result<mpsc::Receiver<Told>, UnderWay> {
+        let all = || run::accounts(&handle.registry()).into_iter().collect();
+        let due = Due {
+            month: self.month,
+            accounts: self.accounts.unwrap_or_else(all),
+        };
+        let source = SOURCE.to_owned();
+        let asked = (!self.dry_run).then_some(Asked { actor, source });
+        biller::follow(handle, asked, due)
+    }
 }
 
 impl BillOrder {
@@ -104,115 +116,73 @@ impl Bill {
 
 impl Run {
     fn run(self, config: &Config, as_json: bool) -> anyhow::Result<()> {
-        let mut desk = Desk::open(config)?;
-        let accounts = if self.account.is_empty() {
-            serde_json::from_value(desk.question(Question::AccountsToBill)?)?
-        } else {
-            self.account.clone()
+        let wanted = Wanted {
+            month: Month::parse(&self.period)?,
+            accounts: (!self.account.is_empty()).then_some(self.account),
+            dry_run: self.dry_run,
         };
-        let mut report = Report::default();
-        for (done, piece) in accounts.chunks(PIECE).enumerate() {
-            self.piece(&mut desk, piece, &mut report)?;
-            if !as_json {
-                eprint!(
-                    "\r{} of {} accounts",
-                    (done * PIECE) + piece.len(),
-                    accounts.len()
-                );
-                std::io::stderr().flush()?;
+        let (mut accounts, mut report) = (0, Piece::default());
+        let mut tell = |told| {
+            match told {
+                Told::Begun { accounts: all, .. } => accounts = all,
+                Told::Done(piece) => report.add(piece),
+                Told::Ended { .. } => {}
             }
-        }
-        if !as_json && !accounts.is_empty() {
+            if as_json || accounts == 0 {
+                return Ok(());
+            }
+            let (done, issued) = (report.accounts(), report.issued.len());
+            eprint!("\r{done} of {accounts} accounts, {issued} issued");
+            Ok(std::io::stderr().flush()?)
+        };
+        let fault = Desk::open(config)?
+            .bill_run(wanted, &mut tell)
+            .context("what was issued stays, and the run can be begun again")?;
+        if !as_json && accounts > 0 {
             eprintln!();
         }
-        print(
-            as_json,
-            &serde_json::to_value(&report)?,
-            &report.text(&self.period),
-        )?;
+        let words = text_of(&report, &self.period);
+        print(as_json, &serde_json::to_value(&report)?, &words)?;
+        if let Some(fault) = fault {
+            anyhow::bail!("the run ended early, it can be begun again: {fault}");
+        }
         anyhow::ensure!(
             report.not_billed.is_empty(),
             "{} of {} accounts have no invoice for {}",
             report.not_billed.len(),
-            accounts.len(),
+            accounts,
             self.period
         );
         Ok(())
     }
-
-    fn piece(&self, desk: &mut Desk, accounts: &[String], report: &mut Report) -> anyhow::Result<()> {
-        let month = self.period.clone();
-        let question = Question::Drafts {
-            month: month.clone(),
-            accounts: accounts.to_vec(),
-        };
-        let Drafts {
-            drafts,
-            existing,
-            nothing,
-            not_billed,
-        } = serde_json::from_value(desk.question(question)?)?;
-        report.existing.extend(existing);
-        report.nothing.extend(nothing);
-        report.not_billed.extend(not_billed);
-        if self.dry_run {
-            let rows = drafts.iter().map(|it| {
-                let document = &it.document;
-                json!({"account": document.account.key, "total": document.total, "currency": document.currency})
-            });
-            report.drafted.extend(rows);
-            return Ok(());
-        }
-        if drafts.is_empty() {
-            return Ok(());
-        }
-        let documents = drafts;
-        for it in desk
-            .money(MoneyCommand::IssueInvoices { month, documents })?
-            .documents
-        {
-            let account = it.account;
-            match it.fate {
-                Fate::Issued { number } => report.issued.push(HasOne { account, number }),
-                Fate::Existed { number } => report.existing.push(HasOne { account, number }),
-                Fate::Refused { reason } => report.not_billed.push(NotBilled { account, reason }),
-            }
-        }
-        Ok(())
-    }
 }
 
-impl Report {
-    fn text(&self, month: &str) -> String {
-        let mut text = String::new();
-        for it in &self.issued {
-            text.push_str(&format!("{}: issued {}\n", it.account, it.number));
-        }
-        for it in &self.existing {
-            text.push_str(&format!("{}: has {}\n", it.account, it.number));
-        }
-        for account in &self.nothing {
-            text.push_str(&format!("{account}: nothing to bill\n"));
-        }
-        for it in &self.drafted {
-            let word = |key: &str| it[key].as_str().map_or_else(String::new, str::to_owned);
-            text.push_str(&format!(
-                "{}: would be {} {}\n",
-                word("account"),
-                word("total"),
-                word("currency")
-            ));
-        }
-        for it in &self.not_billed {
-            text.push_str(&format!("{}: NOT billed: {}\n", it.account, it.reason));
-        }
-        text.push_str(&format!(
-            "{month}: {} issued, {} had theirs, {} had nothing to bill, {} not billed\n",
-            self.issued.len(),
-            self.existing.len(),
-            self.nothing.len(),
-            self.not_billed.len()
-        ));
-        text
+fn text_of(report: &Piece, month: &str) -> String {
+    let mut text = String::new();
+    for it in &report.issued {
+        text.push_str(&format!("{}: issued {}\n", it.account, it.number));
     }
+    for it in &report.existing {
+        text.push_str(&format!("{}: has {}\n", it.account, it.number));
+    }
+    for account in &report.nothing {
+        text.push_str(&format!("{account}: nothing to bill\n"));
+    }
+    for it in &report.drafted {
+        text.push_str(&format!(
+            "{}: would be {} {}\n",
+            it.account, it.total, it.currency
+        ));
+    }
+    for it in &report.not_billed {
+        text.push_str(&format!("{}: NOT billed: {}\n", it.account, it.reason));
+    }
+    text.push_str(&format!(
+        "{month}: {} issued, {} had theirs, {} had nothing to bill, {} not billed\n",
+        report.issued.len(),
+        report.existing.len(),
+        report.nothing.len(),
+        report.not_billed.len()
+    ));
+    text
 }

@@ -16,20 +16,27 @@ use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
 use tallyman_aggregator_core::registry::Command;
 use tallyman_common::time::Hour;
 
-use super::bill::Bill;
+use super::bill::{Bill, Wanted};
 use super::import::{BatchName, Taken};
 use super::lists::{List, list};
 use super::question::Question;
+use crate::biller::Told;
 use crate::config::Config;
 use crate::handle::with_books;
 use crate::io::admin::{Answer, Order, SOURCE, actor_of};
 use crate::io::clock;
 use crate::io::rocks::{Create, RocksOpenError, RocksStore};
+use crate::run::stop_writer;
+use crate::writer;
 
 /// How long a store that is in use, but does not answer, is waited for.
 const OPEN_WAIT_MAX: Duration = Duration::from_secs(3);
 /// How often it is looked for meanwhile.
 const OPEN_AGAIN: Duration = Duration::from_millis(50);
+const LOST: &str = "the running aggregator went away: look at its log, and at whether the change was made";
+
+/// Hears how far a monthly run is.
+pub type Listener<'a> = dyn FnMut(Told) -> anyhow::Result<()> + 'a;
 
 /// Takes orders.
 pub enum Desk {
@@ -137,6 +144,23 @@ impl Desk {
         }
     }
 
+    /// Carries a monthly run out; `tell` hears how far it is. Why it ended early, if it did.
+    pub fn bill_run(self, wanted: Wanted, tell: &mut Listener<'_>) -> anyhow::Result<Option<String>> {
+        let mut stream = match self {
+            Self::Running(stream) => stream,
+            Self::Stopped(stopped) => return stopped.bill_run(wanted, tell),
+        };
+        let mut answer = ask(&mut stream, &Order::BillRun(wanted))?;
+        loop {
+            match answer {
+                Answer::Told(Told::Ended { fault }) => return Ok(fault),
+                Answer::Told(told) => tell(told)?,
+                other => return Err(unexpected(other)),
+            }
+            answer = hear(&mut stream)?;
+        }
+    }
+
     /// Takes in frames of a file; what became of each, in order.
     pub fn import(&mut self, frames: Vec<Vec<u8>>) -> anyhow::Result<Vec<Taken>> {
         match self {
@@ -172,12 +196,16 @@ fn ask(stream: &mut BufReader<UnixStream>, order: &Order) -> anyhow::Result<Answ
 fn ask_with(stream: &mut BufReader<UnixStream>, order: &Order, behind: &[u8]) -> anyhow::Result<Answer> {
     let mut line = serde_json::to_string(order)?;
     line.push('\n');
-    let lost = "the running aggregator went away: look at its log, and at whether the change was made";
-    stream.get_mut().write_all(line.as_bytes()).context(lost)?;
-    stream.get_mut().write_all(behind).context(lost)?;
+    stream.get_mut().write_all(line.as_bytes()).context(LOST)?;
+    stream.get_mut().write_all(behind).context(LOST)?;
+    hear(stream)
+}
+
+/// One answer.
+fn hear(stream: &mut BufReader<UnixStream>) -> anyhow::Result<Answer> {
     let mut answer = String::new();
-    if stream.read_line(&mut answer).context(lost)? == 0 {
-        bail!(lost);
+    if stream.read_line(&mut answer).context(LOST)? == 0 {
+        bail!(LOST);
     }
     serde_json::from_str(&answer).context("the running aggregator is of another version")
 }
@@ -250,6 +278,27 @@ impl Stopped {
             })?;
         }
         Ok(found)
+    }
+
+    /// Carries a monthly run out as the running program does, with a writer and without its sockets.
+    fn bill_run(self, wanted: Wanted, tell: &mut Listener<'_>) -> anyhow::Result<Option<String>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let actor = actor_of(rustix::process::getuid().as_raw());
+        let (handle, end) = writer::start_with(self.aggregator, self.store);
+        runtime.block_on(async {
+            let mut listener = wanted.begin(&handle, actor)?;
+            let mut fault = Some("nobody said how it ended".to_owned());
+            while let Some(told) = listener.recv().await {
+                match told {
+                    Told::Ended { fault: why } => fault = why,
+                    told => tell(told)?,
+                }
+            }
+            stop_writer(&handle, end).await?;
+            Ok(fault)
+        })
     }
 
     /// Takes in frames in one commit.

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
 use tallyman_aggregator_core::accounts::reads::{self, Filter};
-use tallyman_aggregator_core::accounts::{Standing, Status, adjust, rebuild, run};
+use tallyman_aggregator_core::accounts::{Standing, Status, adjust, rebuild};
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::Read;
-use tallyman_aggregator_core::rating::{BillingZone, Day, Month};
+use tallyman_aggregator_core::rating::{BillingZone, Day};
 use tallyman_common::time::WallMs;
 
 use super::why::Why;
@@ -76,17 +76,8 @@ pub enum Question {
     Sellers,
     /// Registered accounts.
     Accounts,
-    /// Keys of all accounts that a monthly run is for.
-    AccountsToBill,
     /// Why an amount, what if, which prices, the closing sheet.
     Why(Why),
-    /// Drafts of some accounts' month.
-    Drafts {
-        /// Which month.
-        month: String,
-        /// Whose.
-        accounts: Vec<String>,
-    },
 }
 
 impl Question {
@@ -131,10 +122,6 @@ impl Question {
             Self::Sellers => to_value(books.registry.payers.sellers.values().collect::<Vec<_>>())?,
             Self::Accounts => to_value(books.registry.payers.accounts.values().collect::<Vec<_>>())?,
             Self::Why(why) => why.answer(books)?,
-            Self::AccountsToBill => to_value(run::accounts(books.registry))?,
-            Self::Drafts { month, accounts } => {
-                to_value(run::drafts(books, Month::parse(&month)?, &accounts)?)?
-            }
             Self::Check => {
                 let faults = rebuild::faults(read)?;
                 let row = |fault: rebuild::Fault| {

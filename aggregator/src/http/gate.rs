@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use tallyman_aggregator_core::accounts::explain::{Ask, Explanation, Of, explain};
 use tallyman_aggregator_core::accounts::reads::{self, Filter, Page};
+use tallyman_aggregator_core::accounts::run::Due;
 use tallyman_aggregator_core::accounts::standing::Receivable;
 use tallyman_aggregator_core::accounts::{Booked, Document, MoneyCommand};
 use tallyman_aggregator_core::api::usage::{self, Granularity, History, Summary};
 use tallyman_aggregator_core::bills::{self, AsOf, Bill, BillError, Books, Viewer};
-use tallyman_aggregator_core::rating::{BillingZone, Day, ItemKey, Month, parse_hour};
+use tallyman_aggregator_core::rating::{BillingZone, Day, ItemKey, parse_hour};
 use tallyman_aggregator_core::registry::{Command, Registry, TenantTerms};
 use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::Semaphore;
@@ -23,10 +24,11 @@ use super::invoices::{failed, missing};
 use super::limits::{PING_MAX, READ_WAIT_MAX, READS_MAX};
 use super::observe::{Fleet, Observed};
 use super::problem::{Kind, Problem};
-use crate::biller::{self, Asked, Runs};
+use crate::biller::{self, Runs, UnderWay};
 use crate::handle::{Handle, Status, Unavailable};
 use crate::io::reconciliations::Reconciliations;
 use crate::live::LiveBoard;
+use crate::monthly::Asked;
 
 /// What all requests share; cheap to clone.
 #[derive(Debug, Clone)]
@@ -82,12 +84,12 @@ impl Api {
     }
 
     /// Begins a monthly run; its number.
-    pub fn begin_run(&self, scope: &OperatorScope, month: Month, accounts: Vec<String>) -> u64 {
+    pub fn begin_run(&self, scope: &OperatorScope, due: Due) -> Result<u64, UnderWay> {
         let asked = Asked {
             actor: scope.actor(),
             source: scope.source(),
         };
-        biller::begin(&self.0.handle, asked, month, accounts)
+        biller::begin(&self.0.handle, asked, due)
     }
 
     /// What is counted of requests.

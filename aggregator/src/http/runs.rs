@@ -5,8 +5,7 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
-use tallyman_aggregator_core::accounts::run::NotBilled;
-use tallyman_aggregator_core::accounts::run::accounts;
+use tallyman_aggregator_core::accounts::run::{Due, NotBilled, accounts};
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::rating::Month;
 
@@ -76,10 +75,6 @@ pub async fn begin(
     let month = params.read("period", EXPECTED, |text| Month::parse(text).ok())?;
     let month =
         month.ok_or_else(|| Problem::parameter("period", format!("say which: {EXPECTED}"), EXPECTED))?;
-    if let Some(run) = api.runs(&scope).under_way() {
-        let text = format!("run {run} is under way; ask again when it has ended");
-        return Err(Problem::new(Kind::Conflict, text));
-    }
     let wanted = params.get("account_id").map(str::to_owned);
     let ask = move |all: AllBooks<'_>| {
         let known = accounts(all.books.registry);
@@ -96,7 +91,9 @@ pub async fn begin(
         }
     };
     let accounts = api.read_all(scope.clone(), ask).await?;
-    let run = api.begin_run(&scope, month, accounts);
+    let run = api
+        .begin_run(&scope, Due { month, accounts })
+        .map_err(|under_way| Problem::new(Kind::Conflict, under_way.to_string()))?;
     let begun = api.runs(&scope).get(run);
     let begun = begun.ok_or_else(|| Problem::internal(&"the run that was begun is not known"))?;
     let mut headers = HeaderMap::new();

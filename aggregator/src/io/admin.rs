@@ -1,4 +1,5 @@
-//! Orders from the command line to the running program: a Unix socket for its owner alone, one line of JSON each way.
+//! Orders from the command line to the running program: a Unix socket for its owner alone, one line of JSON each way; a
+//! monthly run answers with a line for each piece.
 //!
 //! Who orders is known from the socket's peer credentials, never from the order.
 
@@ -16,11 +17,12 @@ use tallyman_aggregator_core::ingest::check;
 use tallyman_aggregator_core::recompute::{Comparison, recompute_hours};
 use tallyman_aggregator_core::registry::Command;
 use tallyman_common::time::Hour;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Take};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, Take};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use crate::cli::bill::Bill;
+use crate::biller::Told;
+use crate::cli::bill::{Bill, Wanted};
 use crate::cli::import::{BatchName, Taken};
 use crate::cli::lists::{List, list};
 use crate::cli::question::Question;
@@ -46,6 +48,8 @@ pub enum Order {
     List(List),
     /// Draft a bill.
     Bill(Bill),
+    /// Carry a monthly run out; it goes on when nobody reads the answers any more.
+    BillRun(Wanted),
     /// Write everything and copy the store into a folder.
     Checkpoint(PathBuf),
     /// Compare the cells of a copy of the store with its log, and replace what differs.
@@ -73,6 +77,8 @@ pub enum Answer {
     Imported(Vec<Taken>),
     /// The list.
     Listed(Value),
+    /// How far a monthly run is; more follow until its end.
+    Told(Told),
     /// Done.
     Done,
     /// The change has no effect, for this reason.
@@ -133,18 +139,46 @@ async fn converse(handle: &Handle, stream: UnixStream) -> io::Result<()> {
     while lines.read_line(&mut line).await? > 0 {
         let answer = match serde_json::from_str(&line) {
             Ok(Order::Import(lengths)) => import(handle, &lengths, &mut lines).await?,
+            Ok(Order::BillRun(wanted)) => bill_run(handle, &actor, wanted, &mut writing).await?,
             Ok(order) => obey(handle, &actor, order).await,
             Err(error) => Answer::Failed(format!(
                 "the running aggregator does not understand this order ({error}): are both of one version?"
             )),
         };
-        let mut text = serde_json::to_string(&answer).map_err(io::Error::other)?;
-        text.push('\n');
-        writing.write_all(text.as_bytes()).await?;
+        say(&mut writing, &answer).await?;
         line.clear();
         lines.get_mut().set_limit(ADMIN_BYTES_MAX as u64);
     }
     Ok(())
+}
+
+async fn say<W: AsyncWrite + Unpin>(to: &mut W, answer: &Answer) -> io::Result<()> {
+    let mut text = serde_json::to_string(answer).map_err(io::Error::other)?;
+    text.push('\n');
+    to.write_all(text.as_bytes()).await
+}
+
+/// Begins the run and says how far it is; the last word is its end.
+async fn bill_run<W: AsyncWrite + Unpin>(
+    handle: &Handle,
+    actor: &str,
+    wanted: Wanted,
+    to: &mut W,
+) -> io::Result<Answer> {
+    let mut listener = match wanted.begin(handle, actor.to_owned()) {
+        Ok(listener) => listener,
+        Err(under_way) => return Ok(Answer::Rejected(under_way.to_string())),
+    };
+    while let Some(told) = listener.recv().await {
+        let answer = Answer::Told(told);
+        if matches!(answer, Answer::Told(Told::Ended { .. })) {
+            return Ok(answer);
+        }
+        say(to, &answer).await?;
+    }
+    let text =
+        "the run goes on, but nobody read how far it is for long: `GET /api/v1/admin/invoice-runs` tells";
+    Ok(Answer::Failed(text.to_owned()))
 }
 
 /// Reads the frames behind the line and takes them in together, so that they share a commit.
@@ -222,7 +256,7 @@ async fn obey(handle: &Handle, actor: &str, order: Order) -> Answer {
             }
             Err(error) => Answer::Failed(error.to_string()),
         },
-        Order::Import(_) => unreachable!("its frames are read where the line was"),
+        Order::Import(_) | Order::BillRun(_) => unreachable!("they are seen to where the line was read"),
     }
 }
 

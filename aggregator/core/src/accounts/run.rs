@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use tallyman_common::time::Hour;
 
-use super::adjust::LateMonths;
 use super::command::Draft;
 use super::document::Kind;
-use super::draft::{DraftError, Past, Purpose, document_id, draft_beside};
+use super::draft::{DraftError, Purpose, document_id, draft_beside};
 pub use super::past::Prepared;
 use super::reads::document;
 use super::tables::{AccountsError, keys};
@@ -125,26 +124,18 @@ fn final_months(books: Books<'_>, zone: &str, newest: Hour) -> Result<Vec<(Month
     Ok(months)
 }
 
-/// Drafts the month of some accounts.
+/// A run over a few accounts.
+#[cfg(test)]
+pub(crate) fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Drafts, DraftError> {
+    drafts_of(books, &Prepared::read(books, month)?, accounts)
+}
+
+/// Drafts the month of some accounts; those of a run share what was prepared for them from the same snapshot.
 ///
 /// # Errors
 /// When the tables of money can't be read; what is wrong with one account stops no other.
-pub fn drafts(books: Books<'_>, month: Month, accounts: &[String]) -> Result<Drafts, DraftError> {
-    let late = LateMonths::read(books)?;
-    drafts_beside((books, &Past::new(books.store), &late), month, accounts)
-}
-
-/// The same as a part of a run over many accounts, which share what was prepared for them from the same snapshot.
 pub fn drafts_of(books: Books<'_>, prepared: &Prepared, accounts: &[String]) -> Result<Drafts, DraftError> {
-    let past = prepared.past(books.store);
-    drafts_beside((books, &past, &prepared.late), prepared.month, accounts)
-}
-
-fn drafts_beside(
-    (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
-    month: Month,
-    accounts: &[String],
-) -> Result<Drafts, DraftError> {
+    let (past, late, month) = (prepared.past(books.store), &prepared.late, prepared.month);
     let mut found = Drafts {
         drafts: Vec::new(),
         existing: Vec::new(),
@@ -159,7 +150,7 @@ fn drafts_beside(
             found.existing.push(HasOne { account, number });
             continue;
         }
-        match draft_beside((books, past, late), account, month, Purpose::Issue) {
+        match draft_beside((books, &past, late), account, month, Purpose::Issue) {
             Ok(draft) if draft.document.is_empty() => found.nothing.push(account.clone()),
             Ok(draft) => found.drafts.push(draft),
             Err(error) => found.not_billed.push(NotBilled {
