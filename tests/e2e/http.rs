@@ -9,12 +9,21 @@ use serde_json::Value;
 
 /// Asks for `path` with a bearer token; the status and the body.
 pub fn get(port: u16, path: &str, token: Option<&str>) -> Result<(u16, String)> {
+    ask(port, "GET", path, token)
+}
+
+/// Orders at `path`, without a body; the status and the answer's body.
+pub fn post(port: u16, path: &str, token: &str) -> Result<(u16, String)> {
+    ask(port, "POST", path, Some(token))
+}
+
+fn ask(port: u16, method: &str, path: &str, token: Option<&str>) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let bearer = token.map_or_else(String::new, |t| format!("Authorization: Bearer {t}\r\n"));
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{bearer}Connection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{bearer}Content-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

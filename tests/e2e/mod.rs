@@ -10,6 +10,10 @@ pub mod docker;
 pub mod hosts;
 /// Plain HTTP questions.
 pub mod http;
+/// A store with a sealed month.
+pub mod month;
+/// One aggregator that only bills.
+pub mod office;
 /// Programs as processes, ended when dropped.
 pub mod process;
 /// One aggregator and one agent in a folder of their own.

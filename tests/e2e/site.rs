@@ -317,10 +317,10 @@ fn this_month() -> String {
     format!("{}-01T00:00:00Z", month_name())
 }
 
-fn free_tcp_port() -> Result<u16> {
+pub(super) fn free_tcp_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-fn free_udp_port() -> Result<u16> {
+pub(super) fn free_udp_port() -> Result<u16> {
     Ok(UdpSocket::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use tallyman_tests::e2e::cgroup::Cgroup;
+use tallyman_tests::e2e::process::program;
 use tallyman_tests::e2e::site::{Site, cgroup_rules};
 
 const BURN: &str = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
@@ -44,11 +45,27 @@ fn an_aggregator_comes_back_from_an_older_backup_and_is_given_what_it_lacks() ->
     for name in ["store", "keys"] {
         std::fs::remove_dir_all(site.path("aggregator").join(name))?;
     }
+    never_overwrites_restored_settings(&site, &backup)?;
     refuses_a_changed_backup(&site, &backup)?;
     refuses_a_wrong_key_and_a_changed_file(&site, &sealed)?;
     let key = site.path("backup.key").display().to_string();
-    let (good, text) = order(&site, &["restore", &sealed, "--identity-file", &key])?;
-    ensure!(good && text.contains("--settle"), "{text}");
+    // So are the settings: only the backup, its key, and where the data are to be, are left.
+    let settings = site.path("aggregator.toml");
+    let whole = std::fs::read(&settings)?;
+    std::fs::remove_file(&settings)?;
+    let (data, restored) = (site.path("aggregator"), site.path("aggregator/restored-etc"));
+    let anew = std::process::Command::new(program("tallyman-aggregator"))
+        .arg("--data")
+        .arg(&data)
+        .args(["restore", &sealed, "--identity-file", &key])
+        .output()?;
+    let text = String::from_utf8_lossy(&anew.stdout);
+    ensure!(anew.status.success() && text.contains("--settle"), "{text}");
+    ensure!(text.contains("restored-etc/aggregator.toml"), "{text}");
+    assert_eq!(std::fs::read(restored.join("aggregator.toml"))?, whole);
+    let public = std::fs::read(site.path("backup.key.pub"))?;
+    assert_eq!(std::fs::read(restored.join("backup.key.pub"))?, public);
+    std::fs::copy(restored.join("aggregator.toml"), &settings)?;
     site.start_aggregator()?;
     assert_eq!(site.usage("acme", "cpu.time")?, 0);
     site.start_agent()?;
@@ -60,6 +77,16 @@ fn an_aggregator_comes_back_from_an_older_backup_and_is_given_what_it_lacks() ->
     let check = site.admin(&["recompute", "--check"])?;
     ensure!(!check.contains("differ"), "{check}");
     Ok(())
+}
+
+/// Settings that an earlier restore left stay as they are.
+fn never_overwrites_restored_settings(site: &Site, backup: &str) -> Result<()> {
+    let restored = site.path("aggregator/restored-etc");
+    std::fs::create_dir(&restored)?;
+    let (good, text) = order(site, &["restore", backup])?;
+    ensure!(!good && text.contains("restored-etc exists"), "{text}");
+    ensure!(!site.path("aggregator/store").exists(), "something was restored");
+    Ok(std::fs::remove_dir(&restored)?)
 }
 
 fn refuses_a_changed_backup(site: &Site, backup: &str) -> Result<()> {
@@ -96,7 +123,7 @@ fn refuses_a_wrong_key_and_a_changed_file(site: &Site, sealed: &str) -> Result<(
     let refused = |file: &str, key: &str, words: &str| -> Result<()> {
         let (good, told) = order(site, &["restore", file, "--identity-file", &text(key)])?;
         ensure!(!good && told.contains(words), "{told}");
-        for name in ["store", "keys", "restore-unfinished"] {
+        for name in ["store", "keys", "restored-etc", "restore-unfinished"] {
             ensure!(
                 !site.path("aggregator").join(name).exists(),
                 "{name} was left: {told}"

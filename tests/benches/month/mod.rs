@@ -1,7 +1,5 @@
 //! The monthly run: from stored cells to stored final invoices, without paper, beside the bare sums over the same cells.
 
-/// A store with a sealed month.
-mod fill;
 /// The run itself, in a process of its own.
 mod run;
 
@@ -14,6 +12,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use tallyman_aggregator::io::rocks::Create;
 use tallyman_common::time::Hour;
+use tallyman_tests::e2e::month as fill;
 
 use self::run::Measured;
 use super::cost::disk_of;
@@ -22,6 +21,8 @@ use super::say;
 
 pub use run::{ARGUMENT, main};
 
+/// The month that is billed.
+const MONTH: &str = "2025-10";
 /// Fills a table of the ClickHouse engine and sums it up.
 const SUMS: &str = include_str!("sums.py");
 /// A folder in which the filled store stays for the next run.
@@ -37,7 +38,7 @@ pub fn run(quick: bool) -> Result<Report> {
         Ok(text) => text.parse().context(TENANTS)?,
         Err(_) => 10_000,
     };
-    let (_, mut hours) = fill::month()?;
+    let (_, mut hours) = fill::hours(MONTH)?;
     if quick {
         // The last days of the month: what was before is empty, and as sealed as they are.
         hours = Hour(hours.end.0 - 60)..hours.end;

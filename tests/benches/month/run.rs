@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use tallyman_aggregator::handle::Handle;
 use tallyman_aggregator::io::rocks::Create;
 use tallyman_aggregator::{closer, monthly, writer};
-use tallyman_aggregator_core::accounts::command::Fate;
 use tallyman_aggregator_core::accounts::run as core;
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::{Table, try_scan};
@@ -27,7 +26,7 @@ use tallyman_common::time::Hour;
 use tokio::runtime::Runtime;
 
 use super::super::cost::{cpu_of_this_process, memory_of};
-use super::fill;
+use super::{MONTH, fill};
 
 /// The first argument of a process of this measurement.
 pub const ARGUMENT: &str = "month-process";
@@ -92,7 +91,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
 }
 
 fn measure(handle: &Handle, runtime: &Runtime) -> Result<Measured> {
-    let (month, hours) = fill::month()?;
+    let (month, hours) = fill::hours(MONTH)?;
     let mut measured = runtime.block_on(bill(handle, month))?;
     measured.memory = memory_of(std::process::id(), "VmHWM")? as f64;
     let started = Instant::now();
@@ -113,11 +112,12 @@ async fn bill(handle: &Handle, month: Month) -> Result<Measured> {
     let (started, cpu) = (Instant::now(), cpu_of_this_process());
     let accounts: Vec<String> = core::accounts(&handle.registry()).into_iter().collect();
     let (mut issued, mut not_billed, mut first) = (0, 0, None);
-    let asker = ("bench".to_owned(), "bench".to_owned());
-    let run = monthly::bill(handle, month, accounts, asker, |done| {
-        not_billed += done.drafted.not_billed.len();
-        let fates = done.fates.iter();
-        issued += fates.filter(|it| matches!(it.fate, Fate::Issued { .. })).count();
+    let (actor, source) = ("bench".to_owned(), "bench".to_owned());
+    let asked = monthly::Asked { actor, source };
+    let due = core::Due { month, accounts };
+    let run = monthly::bill(handle, due, Some(&asked), |piece| {
+        not_billed += piece.not_billed.len();
+        issued += piece.issued.len();
         first.get_or_insert_with(|| started.elapsed());
     });
     // What is issued by then counts.

@@ -1,18 +1,22 @@
-//! A store with a sealed month: nodes, tenants, accounts, prices, and the cells as the rollup writes them. No batches:
-//! the log is not what is measured, so nothing here would be the fold of it.
+//! A store with a sealed month, for the measurements and for the tests of invoices: nodes, tenants, accounts, prices, and
+//! the cells as the rollup writes them. No batches: the log of usage is neither measured nor tested, so nothing here would be
+//! the fold of it.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tallyman_aggregator::io::rocks::RocksStore;
-use tallyman_aggregator_core::aggregator::initialise;
+use tallyman_aggregator_core::accounts::MoneyCommand;
+use tallyman_aggregator_core::accounts::run::{self, Prepared};
+use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Asker, Event, initialise};
+use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ingest::Marks;
 use tallyman_aggregator_core::log::{encode_decision, position_key};
 use tallyman_aggregator_core::ports::{Changes, Store, Table};
 use tallyman_aggregator_core::rating::{BillingZone, Month};
 use tallyman_aggregator_core::registry::{Account, Command, Decision, Seller, TenantTerms};
-use tallyman_aggregator_core::restart::{META_FLOOR, META_POSITION};
+use tallyman_aggregator_core::restart::{META_FLOOR, META_POSITION, read_marks};
 use tallyman_aggregator_core::rollup::cell::{Addition, KIND_SUM, NodeHour, OwnerHour};
 use tallyman_aggregator_core::rollup::day::{UtcDay, day_key, owner_prefix};
 use tallyman_aggregator_core::rollup::pack::{Piece, packed_hours, put};
@@ -27,11 +31,11 @@ use tallyman_common::sign::NodeKey;
 use tallyman_common::time::{BootMs, HOUR_MS, Hour, WallMs};
 use tallyman_common::wire::Header;
 
-/// The month that is billed.
-pub const MONTH: &str = "2025-10";
+use super::site::month_name;
+
 const ZONE: &str = "Asia/Shanghai";
 /// The shipped example: storage tiered by the hour, a share of its prices, per unit, free, by dimension.
-const PRICES: &str = include_str!("../../../deploy/price-books/storage-cny.toml");
+const PRICES: &str = include_str!("../../deploy/price-books/storage-cny.toml");
 /// Tenants that share a node.
 const TENANTS_PER_NODE: usize = 100;
 /// With more, only packed days are stored.
@@ -42,19 +46,25 @@ const GRACE_MS: u64 = 72 * HOUR_MS;
 const MINUTES: u64 = (1 << 60) - 1;
 const GIB_HOUR: u128 = (1 << 30) * 3_600_000;
 
-/// The month, and a row of hours around it in which nothing was used.
-pub fn month() -> Result<(Month, Range<Hour>)> {
-    let month = Month::parse(MONTH)?;
+/// A month of the accounts here, and its hours.
+pub fn hours(name: &str) -> Result<(Month, Range<Hour>)> {
+    let month = Month::parse(name)?;
     let hours = BillingZone::parse(ZONE)?.month_hours(month)?;
     Ok((month, hours))
 }
 
-/// Keys of tenants and accounts.
-fn tenant(number: usize) -> String {
+/// A month that is final whatever day it is, and whose invoices, if they were issued in time, are overdue by now.
+pub fn final_month() -> Result<(Month, Range<Hour>)> {
+    let month = Month::parse(&month_name())?.previous()?.previous()?.previous()?;
+    hours(&month.to_string())
+}
+
+/// Key of a tenant, and of its account.
+pub fn tenant(number: usize) -> String {
     format!("tenant-{number:06}")
 }
 
-/// Puts everything into an empty store; `hours` of the month have usage.
+/// Puts everything into an empty store; `hours`, up to the end of a month, have usage and are sealed.
 pub fn fill(store: &mut RocksStore, tenants: usize, hours: Range<Hour>) -> Result<()> {
     initialise(store, StoreId([7; 16]))?;
     let mut log = Log::default();
@@ -82,6 +92,37 @@ pub fn fill(store: &mut RocksStore, tenants: usize, hours: Range<Hour>) -> Resul
         store.commit(&std::mem::take(&mut log.changes))?;
     }
     Ok(())
+}
+
+/// Gives every account its invoice of a month as soon as it is final.
+pub fn issue(store: &mut RocksStore, month: Month) -> Result<()> {
+    let (_, hours) = hours(&month.to_string())?;
+    let now = WallMs(hours.end.start().0 + GRACE_MS + HOUR_MS);
+    let mut aggregator = Aggregator::open(store, now)?;
+    let (registry, marks) = (aggregator.registry().clone(), read_marks(store)?);
+    let books = Books {
+        store,
+        registry: &registry,
+        marks: &marks,
+        position: aggregator.position(),
+        now,
+    };
+    let accounts: Vec<String> = run::accounts(&registry).into_iter().collect();
+    let drafted = run::drafts_of(books, &Prepared::read(books, month)?, &accounts)?;
+    let command = MoneyCommand::IssueInvoices {
+        month: month.to_string(),
+        documents: drafted.drafts,
+    };
+    let (actor, source) = ("clock".to_owned(), "aggregator".to_owned());
+    let event = Event::Money(0, Asker { actor, source }, Box::new(command));
+    aggregator.step(now, event, store)?;
+    match aggregator.commit(now, true, store)?.into_inner().pop() {
+        Some((_, Answer::Booked(booked))) => {
+            anyhow::ensure!(booked.documents.len() == accounts.len(), "{booked:?}");
+            Ok(())
+        }
+        other => anyhow::bail!("nothing was issued: {other:?}"),
+    }
 }
 
 /// The packed days of cells that are not stored themselves: with very many tenants they would take longer to write than all
