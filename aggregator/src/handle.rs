@@ -239,6 +239,7 @@ impl Handle {
         source: String,
         command: MoneyCommand,
     ) -> Result<Booked, CommandError> {
+        command.check_payer(&self.registry())?;
         let command = Box::new(command);
         let asker = Asker { actor, source };
         match self.ask(|reply| Request::Money(asker, command, reply)).await? {

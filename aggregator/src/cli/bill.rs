@@ -177,6 +177,9 @@ fn text_of(report: &Piece, month: &str) -> String {
     for it in &report.not_billed {
         text.push_str(&format!("{}: NOT billed: {}\n", it.account, it.reason));
     }
+    if !report.drafted.is_empty() {
+        text.push_str(&format!("{month}: {} would be issued\n", report.drafted.len()));
+    }
     text.push_str(&format!(
         "{month}: {} issued, {} had theirs, {} had nothing to bill, {} not billed\n",
         report.issued.len(),

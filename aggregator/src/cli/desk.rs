@@ -327,6 +327,7 @@ impl Stopped {
 
     /// Asks something of the ledger.
     fn money(&mut self, command: MoneyCommand) -> anyhow::Result<Booked> {
+        command.check_payer(self.aggregator.registry())?;
         let now = clock::now();
         let asker = Asker {
             actor: actor_of(rustix::process::getuid().as_raw()),

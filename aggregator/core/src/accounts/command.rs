@@ -7,7 +7,9 @@ use tallyman_common::money::Money;
 use tallyman_common::time::WallMs;
 
 use super::document::{Document, Kind};
+use super::draft::DraftError;
 use crate::registry::money::{Adjusted, Allocation, Granted};
+use crate::registry::{Registry, Rejected};
 
 /// Documents of one command at most, so that nobody waits long for the commit that they share.
 pub const DOCUMENTS_MAX: usize = 1_000;
@@ -194,6 +196,25 @@ impl MoneyCommand {
             | Self::ResolveDispute { trace, .. }
             | Self::SetExternalTaxNumber { trace, .. } => Some(trace.clone()),
         }
+    }
+
+    /// Whether money that comes is for an account that is registered, in its currency: a misspelt key would else be an
+    /// account that nobody ever looks at. Whoever takes commands asks this first; documents are checked with the ledger.
+    pub fn check_payer(&self, registry: &Registry) -> Result<(), Rejected> {
+        let (key, amount) = match self {
+            Self::Pay { account, amount, .. } => (account, amount),
+            Self::GrantCredit(granted) => (&granted.account, &granted.amount),
+            _ => return Ok(()),
+        };
+        let Some(account) = registry.payers.accounts.get(key) else {
+            let text = DraftError::NoAccount(key.clone()).to_string();
+            return Err(Rejected::NotNow(text));
+        };
+        if account.currency == amount.currency().code() {
+            return Ok(());
+        }
+        let text = format!("{amount}: account `{key}` is in {}", account.currency);
+        Err(Rejected::Invalid(text))
     }
 }
 

@@ -200,15 +200,19 @@ fn number_it(
     let place = Numbers::new(read, &generation).next(&prefix, seller, paper.kind)?;
     let zone = BillingZone::parse(&paper.period.zone).map_err(|e| Refusal::invalid(e.to_string()))?;
     let today = zone.day_of(context.at.hour());
-    let today = String::from(today.map_err(|e| Refusal::invalid(e.to_string()))?);
+    let today = today.map_err(|e| Refusal::invalid(e.to_string()))?;
     let due = match (paper.kind, due) {
         (Kind::DebitNote, Some(due)) => {
-            Day::parse(due).map_err(|e| Refusal::invalid(e.to_string()))?;
+            let day = Day::parse(due).map_err(|e| Refusal::invalid(e.to_string()))?;
+            if day < today {
+                let text = format!("due on {due}, before its issue on {today}");
+                return Err(Refusal::invalid(text));
+            }
             Some(due.to_owned())
         }
         _ => None,
     };
-    Ok(seal(paper, sums, place, (today, due)))
+    Ok(seal(paper, sums, place, (String::from(today), due)))
 }
 
 pub(super) fn void(read: &dyn Read, context: &Context, number: &str, reason: &str) -> Result<Made, Refusal> {

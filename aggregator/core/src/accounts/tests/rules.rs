@@ -196,6 +196,7 @@ fn a_credit_note_on_a_paid_invoice_goes_to_the_balance() {
 fn a_debit_note_is_a_receivable_of_its_own() {
     check(
         "issue acme 2026-11 100.00 tax 6.00          -> INV-000001
+         debit t0 INV-000001 53.00 2026-12-03        -> refused: ... before its issue on 2026-12-04
          debit t1 INV-000001 53.00 2027-02-01        -> DN-000001
          standing INV-000001 2026-12-10              -> open total 106.00 paid 0.00 credited 0.00 left 106.00
          standing DN-000001 2027-02-03               -> overdue total 53.00 paid 0.00 credited 0.00 left 53.00 late 2
