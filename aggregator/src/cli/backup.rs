@@ -20,7 +20,7 @@ use super::files::{
     Copied, Listed, Manifest, create, is_plain, make_folder, names_in, pump, remove_failed, sync, write_new,
 };
 use super::{Place, print};
-use crate::config::{Config, DEFAULT_DATA};
+use crate::config::{Config, DEFAULT_DATA, DEFAULT_PATH};
 use crate::io::clock;
 use crate::io::rocks::{Create, RocksStore};
 
@@ -30,6 +30,14 @@ const MANIFEST: &str = "backup.json";
 const STORE: &str = "store";
 const KEYS: &str = "keys";
 const SETTINGS: &str = "aggregator.toml";
+/// Files from outside the data folder, in a backup.
+const ETC: &str = "etc";
+/// The public keys that the backup was made for.
+const RECIPIENTS: &str = "backup.key.pub";
+/// The same, restored: whoever restores puts them in their place.
+const RESTORED_ETC: &str = "restored-etc";
+/// The settings of the data folder among them, where it has others already.
+const IN_DATA: &str = "data-aggregator.toml";
 
 /// Copy everything, with checksums; also while the aggregator runs.
 #[derive(Debug, Args)]
@@ -68,15 +76,16 @@ type Sources = Vec<(PathBuf, PathBuf)>;
 
 impl Backup {
     /// Copies and prints what was copied.
-    pub fn run(&self, config: &Config, as_json: bool) -> anyhow::Result<()> {
-        let made = clock::now();
+    pub fn run(&self, place: &Place, as_json: bool) -> anyhow::Result<()> {
+        let (made, config) = (clock::now(), &place.load()?);
         let recipients = self.recipient_file.as_deref().map(read_recipients).transpose()?;
         let copy = StoreCopy::make(config)?;
         let position = {
             let store = RocksStore::open(copy.path(), Create::No)?;
             newest_position(&store)?
         };
-        let sources = sources(config, copy.path())?;
+        let mut sources = sources(config, copy.path())?;
+        sources.extend(self.outside(&place.settings(), config)?);
         let manifest = |copied: &Copied| Manifest {
             format: FORMAT.to_owned(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -105,6 +114,24 @@ impl Backup {
         };
         let text = self.text(&manifest, bytes, recipients.map(|r| r.len()));
         print(as_json, &serde_json::to_value(&manifest)?, &text)
+    }
+
+    /// What is needed to start again and lies outside the data folder: the settings, and for whom backups are made. None of
+    /// it is secret; prices, terms and tenants are in the store.
+    fn outside(&self, settings: &Path, config: &Config) -> anyhow::Result<Sources> {
+        let named = || settings.display().to_string();
+        let real = settings.canonicalize().with_context(named)?;
+        let is_outside = config
+            .data
+            .join(SETTINGS)
+            .canonicalize()
+            .map_or(true, |it| it != real);
+        let settings = is_outside.then_some((real, SETTINGS));
+        let recipients = self.recipient_file.clone().map(|file| (file, RECIPIENTS));
+        let found = settings.into_iter().chain(recipients);
+        Ok(found
+            .map(|(file, name)| (file, Path::new(ETC).join(name)))
+            .collect())
     }
 
     fn text(&self, manifest: &Manifest, bytes: u64, keys: Option<usize>) -> String {
@@ -148,13 +175,13 @@ fn sources(config: &Config, store: &Path) -> anyhow::Result<Sources> {
 fn copy_into(folder: &Path, sources: &Sources) -> anyhow::Result<Copied> {
     make_folder(folder, false)?;
     let mut copied = Copied::default();
-    for name in [STORE, KEYS] {
+    for name in [STORE, KEYS, ETC] {
         make_folder(&folder.join(name), false)?;
     }
     for (from, name) in sources {
         copy(from, folder, name, &mut copied)?;
     }
-    for name in [STORE, KEYS] {
+    for name in [STORE, KEYS, ETC] {
         sync(&folder.join(name))?;
     }
     Ok(copied)
@@ -188,7 +215,7 @@ impl Restore {
             (Some(_), false) => bail!("{} is no file: only those are encrypted", path.display()),
             (None, false) => None,
         };
-        for name in [STORE, KEYS] {
+        for name in [STORE, KEYS, RESTORED_ETC] {
             let there = data.join(name);
             ensure!(
                 !there.exists(),
@@ -211,8 +238,8 @@ impl Restore {
             }
         };
         check_format(&manifest, path)?;
-        move_in(&beside, data)?;
-        finish(&manifest, bytes, data, as_json)
+        let settings = move_in(&beside, data)?;
+        finish(&manifest, bytes, (data, &settings), as_json)
     }
 }
 
@@ -267,26 +294,43 @@ fn copy_checked(manifest: &Manifest, folder: &Path, into: &Path) -> anyhow::Resu
     Ok(copied.bytes)
 }
 
-fn move_in(beside: &Path, data: &Path) -> anyhow::Result<()> {
-    for name in [STORE, KEYS] {
-        fs::rename(beside.join(name), data.join(name)).with_context(|| data.display().to_string())?;
-    }
+/// Puts everything in its place; the settings for which that is not ours to choose.
+fn move_in(beside: &Path, data: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let named = || data.display().to_string();
+    // First: with store and keys the folder counts as restored.
+    let (etc, restored) = (beside.join(ETC), data.join(RESTORED_ETC));
+    make_folder(&etc, true)?;
     let settings = beside.join(SETTINGS);
-    if settings.exists() && !data.join(SETTINGS).exists() {
-        fs::rename(&settings, data.join(SETTINGS)).with_context(|| data.display().to_string())?;
+    match (settings.exists(), data.join(SETTINGS).exists()) {
+        (true, false) => fs::rename(&settings, data.join(SETTINGS)).with_context(named)?,
+        (true, true) => fs::rename(&settings, etc.join(IN_DATA)).with_context(named)?,
+        (false, _) => {}
+    }
+    let names = names_in(&etc)?;
+    if !names.is_empty() {
+        fs::rename(&etc, &restored).with_context(named)?;
+    }
+    for name in [STORE, KEYS] {
+        fs::rename(beside.join(name), data.join(name)).with_context(named)?;
     }
     fs::remove_dir_all(beside).with_context(|| beside.display().to_string())?;
-    sync(data)
+    sync(data)?;
+    Ok(names.into_iter().map(|name| restored.join(name)).collect())
 }
 
 /// Notes the restore in the log, and says what is to be done.
-fn finish(manifest: &Manifest, bytes: u64, data: &Path, as_json: bool) -> anyhow::Result<()> {
+fn finish(
+    manifest: &Manifest,
+    bytes: u64,
+    (data, settings): (&Path, &[PathBuf]),
+    as_json: bool,
+) -> anyhow::Result<()> {
     let store = RocksStore::open(&data.join(STORE), Create::No)?;
     let noted = Stopped::open(store)?.command(Command::NoteRestore {
         made: manifest.made,
         position: manifest.position,
     })?;
-    let text = format!(
+    let mut text = format!(
         "{bytes} bytes restored into {}: everything up to position {}, as of {}\n\
          agents send again what they still keep. What was decided since is not here: enter it again, then say so with\n\
          `tallyman-aggregator restore --settle --reason WHY` (noted at position {noted})\n",
@@ -294,6 +338,12 @@ fn finish(manifest: &Manifest, bytes: u64, data: &Path, as_json: bool) -> anyhow
         manifest.position,
         instant_text(manifest.made)
     );
+    for file in settings {
+        let file = file.display();
+        text.push_str(&format!(
+            "{file}: look it through, and put it where it belongs ({DEFAULT_PATH} or --config for settings)\n"
+        ));
+    }
     print(as_json, &serde_json::to_value(manifest)?, &text)
 }
 

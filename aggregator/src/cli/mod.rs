@@ -153,16 +153,7 @@ pub struct Place {
 
 impl Place {
     fn load(&self) -> anyhow::Result<Config> {
-        let in_data = self
-            .data
-            .as_ref()
-            .map(|d| d.join(CONFIG_FILE))
-            .filter(|p| p.exists());
-        let path = self
-            .config
-            .clone()
-            .or(in_data)
-            .unwrap_or_else(|| DEFAULT_PATH.into());
+        let path = self.settings();
         match &self.data {
             Some(data) if !path.exists() => anyhow::bail!(
                 "the data folder {} is not initialised: `tallyman-aggregator init` makes it",
@@ -170,6 +161,15 @@ impl Place {
             ),
             _ => Ok(Config::load(&path, self.data.as_deref())?),
         }
+    }
+
+    /// The file of the settings.
+    fn settings(&self) -> PathBuf {
+        let in_data = self.data.as_ref().map(|d| d.join(CONFIG_FILE));
+        self.config
+            .clone()
+            .or(in_data.filter(|p| p.exists()))
+            .unwrap_or_else(|| DEFAULT_PATH.into())
     }
 
     /// Where `init` writes the settings.
@@ -217,7 +217,7 @@ impl Cli {
             Order::Hole(order) => order.run(&place.load()?, as_json),
             Order::Seals => closing::seals(&place.load()?, as_json),
             Order::Import(order) => order.run(&place.load()?, as_json),
-            Order::Backup(order) => order.run(&place.load()?, as_json),
+            Order::Backup(order) => order.run(&place, as_json),
             Order::BackupKey(order) => order.run(as_json),
             Order::Restore(order) => order.run(&place, as_json),
             Order::Reconcile(order) => order.run(&place.load()?, as_json),
