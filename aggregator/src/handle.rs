@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 use tallyman_aggregator_core::accounts::{Booked, MoneyCommand};
-use tallyman_aggregator_core::aggregator::{Answer, Asker, Counters};
+use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Asker, Counters};
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ingest::Checked;
 use tallyman_aggregator_core::log::{decode_decision, position_key};
@@ -94,6 +94,17 @@ pub(crate) struct Published {
     pub(crate) position: u64,
     pub(crate) counters: Counters,
     pub(crate) dirty: bool,
+}
+
+impl Published {
+    pub(crate) fn of(aggregator: &Aggregator) -> Self {
+        Self {
+            registry: aggregator.registry().clone(),
+            position: aggregator.position(),
+            counters: aggregator.counters(),
+            dirty: aggregator.is_dirty(),
+        }
+    }
 }
 
 /// What writer and readers share.

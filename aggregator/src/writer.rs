@@ -60,7 +60,7 @@ pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
 /// Starts the thread of an aggregator that was opened over this store.
 pub(crate) fn start_with(aggregator: Aggregator, store: RocksStore) -> (Handle, WriterEnd) {
     let shared = Arc::new(Shared {
-        published: RwLock::new(published(&aggregator)),
+        published: RwLock::new(Published::of(&aggregator)),
         registry: watch::Sender::new(aggregator.registry().clone()),
         metrics: Metrics::default(),
         live: LiveBoard::default(),
@@ -379,7 +379,7 @@ impl Writer {
     }
 
     fn publish(&self) {
-        let new = published(&self.aggregator);
+        let new = Published::of(&self.aggregator);
         let changed = !Arc::ptr_eq(&new.registry, &self.shared.registry.borrow());
         let registry = new.registry.clone();
         *self
@@ -390,14 +390,5 @@ impl Writer {
         if changed {
             self.shared.registry.send_replace(registry);
         }
-    }
-}
-
-fn published(aggregator: &Aggregator) -> Published {
-    Published {
-        registry: aggregator.registry().clone(),
-        position: aggregator.position(),
-        counters: aggregator.counters(),
-        dirty: aggregator.is_dirty(),
     }
 }
