@@ -37,6 +37,7 @@ const BENCHES: &[Bench] = &[
     ("docker", docker::run),
     ("pdf", pdf::run),
     ("month", month::run),
+    ("hour", month::run_hour),
 ];
 
 /// Runs the measurements that `arguments` name, all if none; `--quick` makes them tiny, to see that they still work.

@@ -33,7 +33,8 @@ use tallyman_common::wire::Header;
 
 use super::site::month_name;
 
-const ZONE: &str = "Asia/Shanghai";
+/// Where every account is.
+pub const ZONE: &str = "Asia/Shanghai";
 /// The shipped example: storage tiered by the hour, a share of its prices, per unit, free, by dimension.
 const PRICES: &str = include_str!("../../deploy/price-books/storage-cny.toml");
 /// Tenants that share a node.
@@ -91,6 +92,18 @@ pub fn fill(store: &mut RocksStore, tenants: usize, hours: Range<Hour>) -> Resul
         );
         store.commit(&std::mem::take(&mut log.changes))?;
     }
+    Ok(())
+}
+
+/// Puts everybody and the cells of one open hour into an empty store.
+pub fn fill_hour(store: &mut RocksStore, tenants: usize, hour: Hour) -> Result<()> {
+    initialise(store, StoreId([7; 16]))?;
+    let mut log = Log::default();
+    let nodes = nodes(tenants);
+    register(&mut log, &nodes, tenants, hour);
+    log.put_marks(&nodes, &(hour..hour.next()));
+    store.commit(&std::mem::take(&mut log.changes))?;
+    store.commit(&cells(hour, &nodes, tenants))?;
     Ok(())
 }
 

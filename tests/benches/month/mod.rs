@@ -1,5 +1,7 @@
 //! The monthly run: from stored cells to stored final invoices, without paper, beside the bare sums over the same cells.
 
+/// One hour of very many tenants.
+mod hour;
 /// The run itself, in a process of its own.
 mod run;
 
@@ -109,6 +111,35 @@ fn spawn<T: DeserializeOwned>(what: &str, folder: &Path) -> Result<T> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// Fills a store with one hour, then rates it in a process of its own.
+pub fn run_hour(quick: bool) -> Result<Report> {
+    let mut report = Report::new("hour");
+    let tenants = match std::env::var(TENANTS) {
+        _ if quick => 20,
+        Ok(text) => text.parse().context(TENANTS)?,
+        Err(_) => 1_000_000,
+    };
+    let scratch = tempfile::tempdir()?;
+    let folder = scratch.path().join("filled");
+    say(&format!(
+        "filling a store with an hour of {tenants} tenants, 8 meters"
+    ));
+    let hour = fill::hours(MONTH)?.1.start;
+    fill::fill_hour(&mut fill::open(&folder, Create::Yes)?, tenants, hour)?;
+    let measured: hour::Measured = spawn(run::HOUR, &folder)?;
+    report.judged(
+        &format!(
+            "an hour of {tenants} tenants rated, {} lines stored",
+            measured.lines
+        ),
+        measured.seconds,
+        "s",
+        Target::AtMost(6.0 * (tenants as f64 / 1e6).max(1.0)),
+    );
+    report.figure("bytes of these lines", measured.bytes as f64 / 1e6, "MB");
+    Ok(report)
+}
+
 fn tell(report: &mut Report, measured: &Measured, tenants: usize) {
     // The target is that of 10,000; more may take as much longer. Fewer have no target of their own.
     let (seconds, memory) = (2.0 * (tenants as f64 / 10_000.0).max(1.0), 500.0);
@@ -120,6 +151,12 @@ fn tell(report: &mut Report, measured: &Measured, tenants: usize) {
         let whole = measured.seconds * tenants as f64 / measured.issued as f64;
         report.judged("all of them at this rate", whole, "s", Target::AtMost(seconds));
     }
+    report.judged(
+        "what-if of all of them, both sides",
+        measured.what_if,
+        "s",
+        Target::AtMost(seconds),
+    );
     report.figure("until the first are durable", measured.first, "s");
     report.figure("CPU time of all threads", measured.cpu, "s");
     report.judged(

@@ -7,12 +7,13 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tallyman_aggregator::handle::Handle;
 use tallyman_aggregator::io::rocks::Create;
-use tallyman_aggregator::{closer, monthly, writer};
+use tallyman_aggregator::{closer, monthly, whole, writer};
 use tallyman_aggregator_core::accounts::run as core;
+use tallyman_aggregator_core::accounts::what_if::{Ask, Prices};
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::{Table, try_scan};
 use tallyman_aggregator_core::rating::Month;
@@ -36,6 +37,8 @@ pub const PACK: &str = "pack";
 pub const EXPORT: &str = "export";
 /// Extension of that file.
 const ROWS: &str = "rows";
+/// Rates one hour.
+pub const HOUR: &str = "hour";
 /// Bills the month.
 pub const BILL: &str = "bill";
 /// What is not done by then is not waited for.
@@ -56,6 +59,8 @@ pub struct Measured {
     pub issued: usize,
     /// Accounts without one.
     pub not_billed: usize,
+    /// The same month under other prices beside the real ones.
+    pub what_if: f64,
     /// Reading the same cells and adding them up, on one thread.
     pub bare: f64,
     /// The same of the packed days.
@@ -84,6 +89,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
             runtime.block_on(closer::pack(&handle))?;
             serde_json::to_string(&started.elapsed().as_secs_f64())?
         }
+        HOUR => serde_json::to_string(&super::hour::measure(&handle, Path::new(folder))?)?,
         _ => serde_json::to_string(&measure(&handle, &runtime)?)?,
     };
     println!("{said}");
@@ -94,6 +100,10 @@ fn measure(handle: &Handle, runtime: &Runtime) -> Result<Measured> {
     let (month, hours) = fill::hours(MONTH)?;
     let mut measured = runtime.block_on(bill(handle, month))?;
     measured.memory = memory_of(std::process::id(), "VmHWM")? as f64;
+    let started = Instant::now();
+    let rated = handle.read_here(|books| what_if(books, month))??;
+    measured.what_if = started.elapsed().as_secs_f64();
+    anyhow::ensure!(rated == measured.issued, "what-if rated {rated} accounts");
     let started = Instant::now();
     let sums = handle.read_here(|books| bare(books, &hours))??;
     measured.bare = started.elapsed().as_secs_f64();
@@ -131,9 +141,28 @@ async fn bill(handle: &Handle, month: Month) -> Result<Measured> {
         memory: 0.0,
         issued,
         not_billed,
+        what_if: 0.0,
         bare: 0.0,
         bare_packed: 0.0,
     })
+}
+
+/// Rates all accounts under the same book once more: both sides are made, whatever differs. Answers how many were.
+fn what_if(books: Books<'_>, month: Month) -> Result<usize> {
+    let now = books.registry.books.first().context("a price book")?;
+    let ask = Ask {
+        month,
+        before: Prices::Real,
+        after: now.book.clone(),
+        account: None,
+        tenant: None,
+    };
+    let found = whole::what_if(books, &ask)?;
+    anyhow::ensure!(
+        found.rows.is_empty() && found.not_rated.is_empty(),
+        "the same prices"
+    );
+    Ok(found.accounts.len())
 }
 
 /// The same cells, read once on one thread and added up by meter.
