@@ -12,6 +12,9 @@ use crate::registry::{Account, Seller};
 /// Fees billed ahead.
 #[path = "aggregator_fee_tests.rs"]
 mod fees;
+/// Another account pays.
+#[path = "aggregator_payer_tests.rs"]
+mod payers;
 /// Why an amount, what if, closing sheet.
 #[path = "aggregator_why_tests.rs"]
 mod why;

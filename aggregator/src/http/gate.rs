@@ -255,17 +255,15 @@ impl<'a> TenantBooks<'a> {
         Ok(found.filter(|(_, record)| record.document.account == *account))
     }
 
-    /// The account that pays for the tenant and for no other: an invoice of several tenants would tell each what the
-    /// others use.
+    /// The account that pays for the tenant and never paid for another: an invoice of several tenants would tell each what
+    /// the others use, or used.
     fn own_account(&self) -> Result<&str, Problem> {
         let terms = self.terms()?;
-        let tenants = &self.books.registry.tenants;
-        let is_shared = tenants
-            .iter()
-            .any(|it| it.account == terms.account && it.tenant != terms.tenant);
+        let mut ever = self.books.registry.tenants.ever_of(&terms.account);
+        let is_shared = ever.any(|it| it != terms.tenant);
         if is_shared {
             let text = format!(
-                "account `{}` pays for other tenants too, so operators alone see its invoices; the tenant's own bills are at \
+                "account `{}` pays or paid for other tenants too, so operators alone see its invoices; the tenant's own bills are at \
                  /api/v1/bills/monthly",
                 terms.account
             );

@@ -3,23 +3,22 @@
 
 use std::fmt::Write;
 use std::num::NonZero;
-use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use rocksdb::{DB, WriteBatch};
+use rocksdb::{DB, DBCompressionType, Options, SstFileWriter};
 use serde::{Deserialize, Serialize};
 use tallyman_aggregator::handle::Handle;
+use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::bills::account::Payee;
 use tallyman_aggregator_core::bills::hourly::each_hour;
-use tallyman_aggregator_core::bills::{BillError, Books};
-use tallyman_aggregator_core::rating::BillingZone;
+use tallyman_aggregator_core::rating::{BillingZone, BookVersions};
 use tallyman_common::time::Hour;
 use tallyman_tests::e2e::month as fill;
 
-/// Tenants in one commit of lines.
+/// Tenants whose prices are laid out at once.
 const PIECE: usize = 1_000;
 
 /// What was measured.
@@ -33,7 +32,7 @@ pub struct Measured {
     pub bytes: usize,
 }
 
-/// Rates the hour of all tenants on all processors; each piece is stored in one commit.
+/// Rates the hour of all tenants on all processors, each its share in the order of keys, so that it writes a table of its own.
 pub fn measure(handle: &Handle, folder: &Path) -> Result<Measured> {
     let hour = fill::hours(super::MONTH)?.1.start;
     let (zone, db) = (
@@ -46,33 +45,25 @@ pub fn measure(handle: &Handle, folder: &Path) -> Result<Measured> {
         let tenants: Vec<&str> = books.registry.tenants.iter().map(|it| &*it.tenant).collect();
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let share = tenants.len().div_ceil(processors);
-        thread::scope(|scope| {
-            let rate = |own: &[&str]| {
-                let mut sum = (0, 0);
-                for piece in own.chunks(PIECE) {
-                    let payees = piece.iter().map(|tenant| Payee {
-                        tenant: (*tenant).to_owned(),
-                        books: versions.clone(),
-                    });
-                    let payees: Vec<Payee> = payees.collect();
-                    let (lines, bytes) = store(books, (&payees, &zone), hour..hour.next(), &db)?;
-                    sum = (sum.0 + lines, sum.1 + bytes);
-                }
-                anyhow::Ok(sum)
-            };
-            let threads: Vec<_> = tenants
-                .chunks(share)
-                .map(|own| scope.spawn(move || rate(own)))
+        let files: Vec<PathBuf> = (0..processors)
+            .map(|it| folder.with_extension(format!("{it}.sst")))
+            .collect();
+        let sums = thread::scope(|scope| {
+            let (zone, versions) = (&zone, &versions);
+            let shares = tenants.chunks(share).zip(&files);
+            let threads: Vec<_> = shares
+                .map(|(own, file)| scope.spawn(move || rate(books, (own, versions, zone), hour, file)))
                 .collect();
-            let mut all = (0, 0);
-            for thread in threads {
-                let own = thread.join().map_err(|_| anyhow!("a thread panicked"))??;
-                all = (all.0 + own.0, all.1 + own.1);
-            }
-            anyhow::Ok(all)
-        })
+            let ended = threads.into_iter().map(|it| it.join());
+            ended
+                .map(|it| it.map_err(|_| anyhow!("a thread panicked"))?)
+                .collect::<Result<Vec<(usize, usize)>>>()
+        })?;
+        let written: Vec<&PathBuf> = files.iter().take(sums.len()).collect();
+        db.ingest_external_file(written)?;
+        let all = sums.iter().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        anyhow::Ok(all)
     })??;
-    db.flush_wal(true)?;
     Ok(Measured {
         seconds: started.elapsed().as_secs_f64(),
         lines,
@@ -80,24 +71,34 @@ pub fn measure(handle: &Handle, folder: &Path) -> Result<Measured> {
     })
 }
 
-/// Item, quantity and amount of each line, under the tenant.
-fn store(
+/// Rates one thread's tenants into a table, synced: item, quantity and amount of each line under the tenant.
+fn rate(
     books: Books<'_>,
-    (payees, zone): (&[Payee], &BillingZone),
-    hours: Range<Hour>,
-    db: &DB,
+    (tenants, versions, zone): (&[&str], &BookVersions, &BillingZone),
+    hour: Hour,
+    file: &Path,
 ) -> Result<(usize, usize)> {
-    let (mut batch, mut count, mut text) = (WriteBatch::default(), 0, String::new());
-    each_hour::<BillError>(books, (payees, false), zone, hours, |hour| {
-        text.clear();
-        count += hour.lines.len();
-        for it in &hour.lines {
-            let _ = writeln!(text, "{}\t{}\t{}", it.item, it.quantity, it.amount);
-        }
-        batch.put(&hour.payee.tenant, &text);
-        Ok(())
-    })?;
-    let bytes = batch.size_in_bytes();
-    db.write(batch)?;
+    let mut options = Options::default();
+    options.set_compression_type(DBCompressionType::None);
+    let mut table = SstFileWriter::create(&options);
+    table.open(file)?;
+    let (mut count, mut bytes, mut text) = (0, 0, String::new());
+    for piece in tenants.chunks(PIECE) {
+        let payees = piece.iter().map(|tenant| Payee {
+            tenant: (*tenant).to_owned(),
+            books: versions.clone(),
+        });
+        let payees: Vec<Payee> = payees.collect();
+        each_hour::<anyhow::Error>(books, (&payees, false), zone, hour..hour.next(), |hour| {
+            text.clear();
+            count += hour.lines.len();
+            for it in &hour.lines {
+                writeln!(text, "{}\t{}\t{}", it.item, it.quantity, it.amount)?;
+            }
+            bytes += text.len();
+            Ok(table.put(&hour.payee.tenant, &text)?)
+        })?;
+    }
+    table.finish()?;
     Ok((count, bytes))
 }

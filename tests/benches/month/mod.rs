@@ -165,6 +165,7 @@ fn tell(report: &mut Report, measured: &Measured, tenants: usize) {
         "MB",
         Target::AtMost(memory),
     );
+    report.figure("of it before the run", measured.at_rest / 1e6, "MB");
     report.figure(
         "bare: the same cells read and added up, one thread",
         measured.bare,

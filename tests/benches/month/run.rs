@@ -53,6 +53,8 @@ pub struct Measured {
     pub first: f64,
     /// CPU time of the run, all threads.
     pub cpu: f64,
+    /// Memory before it, bytes: the registry, which is there whether anybody bills or not.
+    pub at_rest: f64,
     /// The most memory so far, bytes.
     pub memory: f64,
     /// Invoices.
@@ -98,7 +100,9 @@ pub fn main(arguments: &[String]) -> Result<()> {
 
 fn measure(handle: &Handle, runtime: &Runtime) -> Result<Measured> {
     let (month, hours) = fill::hours(MONTH)?;
+    let at_rest = memory_of(std::process::id(), "VmRSS")? as f64;
     let mut measured = runtime.block_on(bill(handle, month))?;
+    measured.at_rest = at_rest;
     measured.memory = memory_of(std::process::id(), "VmHWM")? as f64;
     let started = Instant::now();
     let rated = handle.read_here(|books| what_if(books, month))??;
@@ -138,6 +142,7 @@ async fn bill(handle: &Handle, month: Month) -> Result<Measured> {
         seconds: started.elapsed().as_secs_f64(),
         first: first.map_or(0.0, |it| it.as_secs_f64()),
         cpu: (cpu_of_this_process() - cpu).as_secs_f64(),
+        at_rest: 0.0,
         memory: 0.0,
         issued,
         not_billed,

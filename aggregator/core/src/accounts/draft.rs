@@ -196,7 +196,7 @@ pub(super) fn rated(
         .books_of(&account.currency)
         .filter(|v| !v.versions().is_empty());
     let versions = versions.ok_or_else(|| BillError::NoBook(account.currency.clone()))?;
-    let payees = payees(books, &account.account, (&terms, month), &versions)?;
+    let payees = payees(books, &account.account, (&terms, month, &hours), &versions)?;
     let usage = rate_month(books, (&payees, &versions), zone, hours.clone(), terms.pools)?;
     let ahead = billed_ahead(books, (&account.account, &account.currency), month)?;
     let input = Input {
@@ -218,14 +218,14 @@ pub(super) fn rated(
     })
 }
 
-/// The account's tenants and their prices, by key.
+/// The account's tenants of a month and their prices, by key.
 pub(super) fn payees(
     books: Books<'_>,
     account: &str,
-    (terms, month): (&Terms, Month),
+    (terms, month, hours): (&Terms, Month, &Range<Hour>),
     versions: &BookVersions,
 ) -> Result<Vec<Payee>, DraftError> {
-    let tenants = books.registry.tenants.of_account(account);
+    let tenants = books.registry.tenants.of_account(account, hours);
     let mut payees = Vec::new();
     for tenant in tenants {
         payees.push(Payee {

@@ -60,7 +60,7 @@ pub struct AccountMonth<'a> {
     pub is_final: bool,
 }
 
-/// Who pays under a key; `None` if no account is registered under it and no tenant names it.
+/// Who pays under a key; `None` if no account is registered under it and no tenant ever named it.
 pub fn payer(registry: &Registry, account: &str) -> Option<Payer> {
     if let Some(known) = registry.payers.accounts.get(account) {
         return Some(Payer {
@@ -71,7 +71,8 @@ pub fn payer(registry: &Registry, account: &str) -> Option<Payer> {
             is_registered: true,
         });
     }
-    let tenant = registry.tenants.iter().find(|it| it.account == account)?;
+    let mut named = registry.tenants.ever_of(account);
+    let tenant = named.find_map(|it| registry.tenants.latest(it))?;
     Some(Payer {
         account: account.to_owned(),
         currency: tenant.currency.clone(),
@@ -112,7 +113,7 @@ pub fn at_month<T, E: From<DraftError>>(
     let versions = versions.filter(|it| !it.versions().is_empty());
     let no_book = || DraftError::from(BillError::NoBook(payer.currency.clone()));
     let versions = versions.ok_or_else(no_book)?;
-    let payees = payees(books, &payer.account, (&terms, month), &versions)?;
+    let payees = payees(books, &payer.account, (&terms, month, &hours), &versions)?;
     ask(AccountMonth {
         books,
         payer,

@@ -64,12 +64,11 @@ pub struct Drafts {
     pub not_billed: Vec<NotBilled>,
 }
 
-/// Every account that somebody registered, or that a tenant names, by key.
+/// Every account that somebody registered, or that a tenant named at any time, by key.
 pub fn accounts(registry: &Registry) -> BTreeSet<String> {
     let registered = registry.payers.accounts.keys().cloned();
-    registered
-        .chain(registry.tenants.iter().map(|it| it.account.clone()))
-        .collect()
+    let named = registry.tenants.accounts().map(str::to_owned);
+    registered.chain(named).collect()
 }
 
 /// Months that became final since their account was registered, and that have no invoice: what a run bills by itself.

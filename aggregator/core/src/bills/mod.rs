@@ -311,6 +311,11 @@ fn render(
     totals: &BillTotals,
     completeness: Completeness,
 ) -> Bill {
+    let payer = books
+        .registry
+        .tenants
+        .at_end(&terms.tenant, period)
+        .unwrap_or(terms);
     let lines = totals.lines.iter().map(|line| {
         let title = titles(versions, period, line.item.as_str(), &terms.language);
         Line {
@@ -326,7 +331,7 @@ fn render(
         status: standing::PREVIEW,
         tenant: terms.tenant.clone(),
         tenant_name: terms.name.clone(),
-        account: terms.account.clone(),
+        account: payer.account.clone(),
         period_start: hour_text(period.start),
         period_end: hour_text(period.end),
         zone: terms.zone.clone(),

@@ -166,7 +166,7 @@ impl Registry {
                 ..
             } => self.check_enrol(token, node, signing_key, now),
             Command::RetireNode { node } | Command::RevokeNode { node } => self.check_end(node),
-            Command::SetTenant(terms) => self.tenants.check(terms),
+            Command::SetTenant(terms) => self.tenants.check(terms).and_then(|()| self.check_payer(terms)),
             Command::SetSeller(seller) => self.check_seller(seller),
             Command::SetAccount(account) => self.check_account(account),
             Command::SetTerms { account, text, from } => self.check_terms(account, text, *from),

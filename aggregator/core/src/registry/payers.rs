@@ -12,9 +12,10 @@ use tallyman_common::money::Currency;
 use tallyman_common::time::Hour;
 
 use super::Registry;
-use super::command::Rejected;
+use super::command::{Rejected, TenantTerms};
 use super::tenants::is_key;
-use crate::rating::{BillingZone, Terms};
+use crate::rating::calendar::CalendarError;
+use crate::rating::{BillingZone, Terms, hour_text};
 
 /// Lines of an address and the like, at most.
 const LINES_MAX: usize = 10;
@@ -182,6 +183,38 @@ impl Registry {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Another account pays for a tenant from a month's first hour on, of a month that is open; it has the tenant's zone
+    /// and currency.
+    pub(super) fn check_payer(&self, terms: &TenantTerms) -> Result<(), Rejected> {
+        if let Some(account) = self.payers.accounts.get(&terms.account)
+            && (&account.zone, &account.currency) != (&terms.zone, &terms.currency)
+        {
+            return Err(Rejected::NotNow(format!(
+                "account `{}` has zone {} and currency {}, not the tenant's",
+                account.account, account.zone, account.currency
+            )));
+        }
+        let invalid = |e: CalendarError| Rejected::Invalid(e.to_string());
+        let zone = BillingZone::parse(&terms.zone).map_err(invalid)?;
+        for hour in self.tenants.changes_of_payer(terms) {
+            let month = zone.month_of(hour).map_err(invalid)?;
+            let hours = zone.month_hours(month).map_err(invalid)?;
+            if hours.start != hour {
+                let text = format!(
+                    "who pays changes with a month's first hour in the tenant's zone, not at {}: say `--from {}`",
+                    hour_text(hour),
+                    hour_text(hours.end)
+                );
+                return Err(Rejected::Invalid(text));
+            }
+            if self.seals.is_final(&hours) {
+                let text = format!("month {month} is final: who paid for it stays as it is");
+                return Err(Rejected::NotNow(text));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn check_terms(&self, account: &str, text: &str, from: Hour) -> Result<(), Rejected> {

@@ -70,18 +70,30 @@ impl Tenants {
         }
     }
 
-    /// Zone, currency and payer change only at a month's edge; a change is not offered yet, so none is taken.
+    /// A change of zone or currency is not offered yet, so none is taken.
     fn check_fixed(&self, terms: &TenantTerms) -> Result<(), Rejected> {
         let Some(first) = self.by_tenant.get(&*terms.tenant).and_then(|d| d.values().next()) else {
             return Ok(());
         };
-        if (&first.zone, &first.currency, &first.account) == (&terms.zone, &terms.currency, &terms.account) {
+        if (&first.zone, &first.currency) == (&terms.zone, &terms.currency) {
             Ok(())
         } else {
-            let reason =
-                "zone, currency and paying account of a tenant stay as they were first set in this release";
+            let reason = "zone and currency of a tenant stay as they were first set in this release";
             Err(Rejected::NotNow(reason.to_owned()))
         }
+    }
+
+    /// Hours at which somebody else would pay from then on, if these terms were taken.
+    pub(super) fn changes_of_payer(&self, terms: &TenantTerms) -> Vec<Hour> {
+        let Some(dated) = self.by_tenant.get(&*terms.tenant) else {
+            return Vec::new();
+        };
+        let differs = |(hour, other): (&Hour, &Arc<TenantTerms>)| {
+            (other.account != terms.account).then_some((*hour).max(terms.from))
+        };
+        let until = dated.range(..=terms.from).next_back();
+        let then = dated.range(terms.from.next()..).next();
+        [until, then].into_iter().flatten().filter_map(differs).collect()
     }
 
     /// Takes terms that were checked.
@@ -157,11 +169,26 @@ impl Tenants {
         self.by_tenant.get(tenant)?.values().next_back().map(|it| &**it)
     }
 
-    /// Latest terms of the tenants that an account pays for, by key.
-    pub fn of_account(&self, account: &str) -> impl Iterator<Item = &TenantTerms> {
+    /// Terms of a tenant at the end of some hours. Who pays changes with a month, so these say who pays for all of one.
+    pub fn at_end(&self, tenant: &str, hours: &Range<Hour>) -> Option<&TenantTerms> {
+        in_force(self.by_tenant.get(tenant)?, Hour(hours.end.0.checked_sub(1)?))
+    }
+
+    /// The tenants that an account pays for in a month's hours, by key.
+    pub fn of_account(&self, account: &str, month: &Range<Hour>) -> impl Iterator<Item = &TenantTerms> {
+        let then = self.ever_of(account).filter_map(|it| self.at_end(it, month));
+        then.filter(move |it| it.account == account)
+    }
+
+    /// The tenants that an account paid for at any time, or will, by key.
+    pub fn ever_of(&self, account: &str) -> impl Iterator<Item = &str> {
         let tenants = self.by_account.get(account).into_iter().flatten();
-        let latest = tenants.filter_map(|it| self.latest(it));
-        latest.filter(move |it| it.account == account)
+        tenants.map(|it| &**it)
+    }
+
+    /// Accounts that some tenant named at any time, by key.
+    pub fn accounts(&self) -> impl Iterator<Item = &str> {
+        self.by_account.keys().map(|it| &**it)
     }
 
     /// Latest terms of every tenant.

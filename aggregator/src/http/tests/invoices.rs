@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::accounts::command::Draft;
+use tallyman_aggregator_core::rating::BillingZone;
 use tallyman_aggregator_core::registry::{Command, TenantTerms};
 
 use super::page::check;
@@ -211,11 +212,24 @@ fn a_tenant_does_not_see_what_others_of_its_payer_use() {
             claims: vec!["acme-two".into()],
             ..world.handle.registry().tenants.latest("acme").unwrap().clone()
         };
-        world.decide(Command::SetTenant(second)).await;
+        world.decide(Command::SetTenant(second.clone())).await;
+        let zone = BillingZone::parse(&second.zone).unwrap();
+        let month = zone.month_of(second.from).unwrap().next().unwrap();
+        let gone = TenantTerms {
+            account: "its-own".into(),
+            from: zone.month_hours(month).unwrap().start,
+            ..second
+        };
         let one = format!("{INVOICES}/INV-000001");
-        for path in [INVOICES, &one, &format!("{one}/download")] {
-            world.get(path, &world.acme).await.problem(403, "operator-only");
-            assert_eq!(world.get(path, &world.operator).await.status, 200);
+        // Also once the other has another payer: what it used is on the invoices before.
+        for change in [None, Some(gone)] {
+            if let Some(terms) = change {
+                world.decide(Command::SetTenant(terms)).await;
+            }
+            for path in [INVOICES, &one, &format!("{one}/download")] {
+                world.get(path, &world.acme).await.problem(403, "operator-only");
+                assert_eq!(world.get(path, &world.operator).await.status, 200);
+            }
         }
     });
 }

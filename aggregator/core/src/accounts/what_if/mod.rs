@@ -23,7 +23,8 @@ use crate::bills::month::rate_month;
 use crate::bills::{AsOf, BillError, Books, last_priced};
 use crate::rating::instant::instant_text;
 use crate::rating::statement::{Input, Statement, statement};
-use crate::rating::{BookVersions, Month, PriceBook};
+use crate::rating::{BillingZone, BookVersions, Month, PriceBook};
+use crate::registry::Registry;
 pub use view::{AccountDifference, NotRated, Row, Sides, WhatIf};
 
 /// Rows of one answer at most; the others are in the sums and counted.
@@ -191,20 +192,11 @@ pub fn chosen(books: Books<'_>, ask: &Ask) -> Result<Vec<String>, WhatIfError> {
     }
     let of_tenant = match &ask.tenant {
         None => None,
-        Some(tenant) => {
-            let known = registry.tenants.latest(tenant);
-            let known = known.ok_or_else(|| WhatIfError::NoTenant(tenant.clone()))?;
-            Some(known.account.clone())
-        }
+        Some(tenant) => Some(payer_of(registry, tenant, ask.month)?),
     };
-    if let Some(account) = ask.account.clone().or(of_tenant) {
+    if let Some(account) = ask.account.clone().or(of_tenant.clone()) {
         let known = payer(registry, &account).ok_or_else(|| WhatIfError::NoAccount(account.clone()))?;
-        if let Some(tenant) = &ask.tenant
-            && registry
-                .tenants
-                .latest(tenant)
-                .is_none_or(|it| it.account != account)
-        {
+        if let (Some(tenant), Some(_)) = (&ask.tenant, of_tenant.filter(|it| *it != account)) {
             return Err(WhatIfError::NoTenant(tenant.clone()));
         }
         if known.currency != wanted.code() {
@@ -222,6 +214,16 @@ pub fn chosen(books: Books<'_>, ask: &Ask) -> Result<Vec<String>, WhatIfError> {
         return Err(WhatIfError::Nobody(wanted));
     }
     Ok(found)
+}
+
+/// The account that pays for a tenant in a month; before it was registered, the one that pays now.
+fn payer_of(registry: &Registry, tenant: &str, month: Month) -> Result<String, WhatIfError> {
+    let known = registry.tenants.latest(tenant);
+    let latest = known.ok_or_else(|| WhatIfError::NoTenant(tenant.to_owned()))?;
+    let zone = BillingZone::parse(&latest.zone).map_err(rating)?;
+    let hours = zone.month_hours(month).map_err(rating)?;
+    let then = registry.tenants.at_end(tenant, &hours).unwrap_or(latest);
+    Ok(then.account.clone())
 }
 
 /// A side that was rated.
@@ -262,7 +264,12 @@ fn rating(e: impl ToString) -> DraftError {
 /// Rates the month under some prices. `now` are the books that have the invoices of earlier months.
 fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Result<Side, DraftError> {
     let account = &month.payer.account;
-    let payees = payees(month.books, account, (&month.terms, month.month), versions)?;
+    let payees = payees(
+        month.books,
+        account,
+        (&month.terms, month.month, &month.hours),
+        versions,
+    )?;
     let hours = month.hours.clone();
     let prices = (&payees[..], versions);
     let usage = rate_month(month.books, prices, &month.zone, hours.clone(), month.terms.pools)?;
