@@ -135,7 +135,8 @@ fn wrong_terms_are_refused_with_the_reason() {
             ("north", change("from", "2026-01-01T00:30:00Z".into()),  422, "refused",  "from"),
             ("north", change("claims", json!(["acme"])),              409, "conflict", "acme"),
             ("North", terms(&world),                                  422, "refused",  "a-z"),
-            ("acme",  change("claims", json!([])),                    409, "conflict", "stay"),
+            ("acme",  change("zone", "Europe/Berlin".into()),         409, "conflict", "stay"),
+            ("acme",  terms(&world),                                  422, "refused",  "first hour"),
             ("north", change("extra", 1.into()),                      400, "body",     "extra"),
         ];
         let before = world.handle.status().position;
