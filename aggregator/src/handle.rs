@@ -204,20 +204,6 @@ impl Handle {
         answer.unwrap_or(Err(Unavailable::Stopping))
     }
 
-    /// Asks over one snapshot, on this thread, what may be read from many threads.
-    pub fn read_on_all<T>(
-        &self,
-        ask: impl FnOnce(&(dyn Read + Sync), Books<'_>) -> T,
-    ) -> Result<T, Unavailable> {
-        let Published {
-            registry, position, ..
-        } = self.published();
-        let answer = self
-            .reader
-            .with_snapshot(|store| with_books(store, registry, position, |books| ask(store, books)));
-        answer.unwrap_or(Err(Unavailable::Stopping))
-    }
-
     /// The store's disk, as of the writer's last look.
     pub fn room(&self) -> Room {
         *self.shared.room.read().unwrap_or_else(PoisonError::into_inner)

@@ -12,7 +12,6 @@ use tallyman_aggregator_core::accounts::command::{DocumentFate, Draft, Fate, Mon
 use tallyman_aggregator_core::accounts::draft::DraftError;
 use tallyman_aggregator_core::accounts::run::{Drafts, Due, HasOne, NotBilled, Prepared, drafts_of};
 use tallyman_aggregator_core::bills::Books;
-use tallyman_aggregator_core::ports::Read;
 use tallyman_aggregator_core::rating::Month;
 use tokio::sync::mpsc;
 
@@ -130,7 +129,7 @@ pub async fn bill(
             permits: Mutex::new(permits),
             send,
         };
-        drafting.read_on_all(|store, books| work.run(store, books, month))
+        drafting.read_here(|books| work.run(books, month))
     });
     let (mut waiting, mut next) = (BTreeMap::new(), 0);
     while let Some((place, piece)) = drafted.recv().await {
@@ -189,28 +188,12 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn run(&self, store: &(dyn Read + Sync), books: Books<'_>, month: Month) -> Result<(), DraftError> {
+    fn run(&self, books: Books<'_>, month: Month) -> Result<(), DraftError> {
         let prepared = Prepared::read(books, month)?;
-        let Books {
-            registry,
-            marks,
-            position,
-            now,
-            ..
-        } = books;
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         thread::scope(|scope| {
             for _ in 0..processors {
-                scope.spawn(|| {
-                    let books = Books {
-                        store,
-                        registry,
-                        marks,
-                        position,
-                        now,
-                    };
-                    self.draft(books, &prepared);
-                });
+                scope.spawn(|| self.draft(books, &prepared));
             }
         });
         Ok(())

@@ -1,9 +1,12 @@
 //! Another account pays for a tenant: each month is on the invoice of who paid for it then.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::accounts::what_if::{Ask, Prices, what_if};
 use crate::rating::{BillingZone, PriceBook};
 use crate::registry::TenantTerms;
+use crate::restart::{read_registry_like, read_registry_until};
 
 fn next() -> Month {
     month().next().unwrap()
@@ -131,4 +134,23 @@ fn who_pays_changes_with_an_open_month() {
     applied(&mut world, renamed);
     let back = moved(&world, "acme", start);
     assert!(matches!(world.command(back), Answer::Rejected(_)));
+}
+
+/// Protects: the registry of any earlier position is the same whether it shares what did not change or is folded whole.
+#[test]
+fn a_shared_registry_is_the_folded_one() {
+    let mut world = final_month();
+    register(&mut world, "beta", "USD");
+    let change = moved(&world, "beta", hours_of(next()).start);
+    applied(&mut world, change);
+    next_month(&mut world);
+    let now = world.aggregator.registry();
+    let (mut shared, newest) = (0, world.books().position);
+    for position in 0..=newest {
+        let like = read_registry_like(&world.store, position, now).unwrap();
+        let whole = read_registry_until(&world.store, position).unwrap();
+        assert_eq!(format!("{like:?}"), format!("{whole:?}"), "position {position}");
+        shared += usize::from(Arc::ptr_eq(&like.tenants, &now.tenants));
+    }
+    assert!(shared > 700 && (shared as u64) < newest, "{shared} of {newest}");
 }

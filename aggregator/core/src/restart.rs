@@ -57,6 +57,36 @@ pub fn read_registry_until(store: &dyn Read, position: u64) -> Result<Registry, 
     Ok(registry)
 }
 
+/// The same, with tenants and payers shared with a registry of later, where no decision between the two is about them.
+pub fn read_registry_like(store: &dyn Read, position: u64, later: &Registry) -> Result<Registry, FoldError> {
+    let mut is_same = true;
+    let (from, behind) = (position_key(position + 1), [u8::MAX; 10]);
+    try_scan(store, Table::Decisions, (&from, &behind), |_, value| {
+        is_same = !decode_decision(value)?.command.is_about_payers();
+        Ok::<_, FoldError>(match is_same {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        })
+    })?;
+    if !is_same {
+        return read_registry_until(store, position);
+    }
+    let mut registry = Registry {
+        tenants: later.tenants.clone(),
+        payers: later.payers.clone(),
+        ..Registry::default()
+    };
+    let end = [&position_key(position)[..], &[0]].concat();
+    try_scan(store, Table::Decisions, (&[], &end), |_, value| {
+        let decision = decode_decision(value)?;
+        if !decision.command.is_about_payers() {
+            registry.apply(&decision);
+        }
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
+    })?;
+    Ok(registry)
+}
+
 /// The marks of every node. An error when the store can't be read or a value is malformed.
 pub fn read_marks(store: &dyn Read) -> Result<Marks, FoldError> {
     let mut marks = Marks::default();

@@ -15,7 +15,7 @@ use crate::bills::{BillError, Books};
 use crate::ports::Read;
 use crate::rating::{BillingZone, Month};
 use crate::registry::{Registry, Seal};
-use crate::restart::read_registry_until;
+use crate::restart::{read_registry_like, read_registry_until};
 
 type Registries = BTreeMap<u64, Arc<Registry>>;
 type Commons = BTreeMap<u64, Arc<Common>>;
@@ -69,7 +69,8 @@ impl Sealed {
     pub fn read(books: Books<'_>, month: Month) -> Result<Self, DraftError> {
         let mut registries = Registries::new();
         for seal in seals(books, month)?.keys() {
-            let registry = read_registry_until(books.store, seal - 1).map_err(BillError::from)?;
+            let registry = read_registry_like(books.store, seal - 1, books.registry);
+            let registry = registry.map_err(BillError::from)?;
             registries.insert(*seal, Arc::new(registry));
         }
         Ok(Self { registries })

@@ -230,9 +230,8 @@ fn rate(
     versions: &BookVersions,
     period: Range<Hour>,
 ) -> Result<Rated, BillError> {
-    let zone =
-        crate::rating::BillingZone::parse(&terms.zone).map_err(|e| BillError::Rating(e.to_string()))?;
     let calendar = |e: crate::rating::calendar::CalendarError| BillError::Rating(e.to_string());
+    let zone = crate::rating::BillingZone::parse(&terms.zone).map_err(calendar)?;
     let mut rated = Rated {
         lines: Vec::new(),
         hours: Vec::new(),

@@ -250,6 +250,16 @@ pub enum Command {
     Money(Box<MoneyDecision>),
 }
 
+impl Command {
+    /// It changes tenants, sellers, accounts or their terms.
+    pub fn is_about_payers(&self) -> bool {
+        matches!(
+            self,
+            Self::SetTenant(_) | Self::SetSeller(_) | Self::SetAccount(_) | Self::SetTerms { .. }
+        )
+    }
+}
+
 /// A command as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {

@@ -118,8 +118,8 @@ pub struct Registry {
     pub node_tokens: BTreeMap<Digest, NodeToken>,
     /// Nodes.
     pub nodes: BTreeMap<NodeId, Node>,
-    /// Tenants.
-    pub tenants: Tenants,
+    /// Tenants. Shared by copies of the registry, as payers are: most decisions change neither, and they are most of it.
+    pub tenants: Arc<Tenants>,
     /// Price books in order of decision.
     pub books: Vec<Activation>,
     /// What was decided about held batches: true for release.
@@ -133,7 +133,7 @@ pub struct Registry {
     /// Judged holes.
     pub holes: Holes,
     /// Sellers, paying accounts, terms.
-    pub payers: Payers,
+    pub payers: Arc<Payers>,
 }
 
 impl Registry {
@@ -229,14 +229,17 @@ impl Registry {
             } => self.enrol(token, node, signing_key, host_name, at),
             Command::RetireNode { node } => self.end(node, NodeStatus::Retired, at),
             Command::RevokeNode { node } => self.end(node, NodeStatus::Revoked, at),
-            Command::SetTenant(terms) => self.tenants.set(terms),
+            Command::SetTenant(terms) => Arc::make_mut(&mut self.tenants).set(terms),
             Command::SetSeller(seller) => {
-                self.payers.sellers.insert(seller.seller.clone(), *seller);
+                Arc::make_mut(&mut self.payers)
+                    .sellers
+                    .insert(seller.seller.clone(), *seller);
             }
             Command::SetAccount(account) => {
-                let since = self.payers.since.entry(account.account.clone());
+                let payers = Arc::make_mut(&mut self.payers);
+                let since = payers.since.entry(account.account.clone());
                 since.or_insert(decision.position);
-                self.payers.accounts.insert(account.account.clone(), *account);
+                payers.accounts.insert(account.account.clone(), *account);
             }
             Command::SetTerms { account, text, from } => self.set_terms(account, &text, from),
             Command::AddPriceBook { text, from } => self.add_book(text, from),

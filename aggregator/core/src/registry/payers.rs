@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -261,7 +262,8 @@ impl Registry {
         let terms = self
             .parse_terms(known, text, from)
             .expect("checked before it was logged");
-        self.payers.terms.entry(account).or_default().insert(from, terms);
+        let payers = Arc::make_mut(&mut self.payers);
+        payers.terms.entry(account).or_default().insert(from, terms);
     }
 }
 
