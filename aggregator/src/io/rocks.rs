@@ -341,9 +341,13 @@ fn table_options(table: Table, cache: &Cache) -> Options {
             options.set_write_buffer_size(32 * MIB);
         }
         // Looked up for what is not there yet.
-        Table::Receivables | Table::MoneyIndex | Table::Balances => blocks.set_bloom_filter(10.0, false),
+        Table::Receivables | Table::MoneyIndex | Table::Balances => {
+            blocks.set_bloom_filter(10.0, false);
+            options.set_write_buffer_size(8 * MIB);
+        }
         Table::Documents => {
             blocks.set_bloom_filter(10.0, false);
+            options.set_write_buffer_size(8 * MIB);
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
         }
         Table::Decisions
