@@ -9,6 +9,9 @@ use crate::accounts::{MoneyCommand, adjust, reads, run};
 use crate::rating::Month;
 use crate::registry::{Account, Seller};
 
+/// Claims of final months.
+#[path = "aggregator_back_dated_tests.rs"]
+mod back_dated;
 /// Fees billed ahead.
 #[path = "aggregator_fee_tests.rs"]
 mod fees;

@@ -74,6 +74,7 @@ pub fn read_registry_like(store: &dyn Read, position: u64, later: &Registry) -> 
     let mut registry = Registry {
         tenants: later.tenants.clone(),
         payers: later.payers.clone(),
+        back_dated: later.back_dated.clone(),
         ..Registry::default()
     };
     let end = [&position_key(position)[..], &[0]].concat();

@@ -16,7 +16,7 @@ use super::draft::{DraftError, Past, due_day, rated};
 use super::past::final_seal;
 use super::reads::document;
 use super::tables::{AccountsError, Found, get, keys};
-use crate::bills::late::{LateHour, late_hours};
+use crate::bills::late::{LateHour, back_dated, late_hours};
 use crate::bills::{BillError, Books};
 use crate::ports::{Read, Table};
 use crate::rating::statement::{Statement, StatementLine, difference};
@@ -68,14 +68,16 @@ pub fn accounted(read: &dyn Read, account: &str, month: &str) -> Result<Accounte
 }
 
 impl LateMonths {
-    /// Reads which accounts have late parts. Some of them may be billed by now.
+    /// Reads which accounts have late parts, or tenants whose terms were set for sealed hours. Some of them may be billed by
+    /// now, and some come to no difference.
     pub fn read(books: Books<'_>) -> Result<Self, BillError> {
         let Some(newest) = books.registry.seals.newest() else {
             return Ok(Self::default());
         };
         let oldest = newest.0.checked_sub(BACK_HOURS).map_or(Hour(0), Hour);
         let mut found: BTreeMap<String, BTreeSet<Month>> = BTreeMap::new();
-        for LateHour { account, zone, hour } in late_hours(books, oldest..newest.next())? {
+        let late = late_hours(books, oldest..newest.next())?;
+        for LateHour { account, zone, hour } in late.into_iter().chain(back_dated(books, oldest)?) {
             let zone = BillingZone::parse(&zone).map_err(|e| BillError::Rating(e.to_string()))?;
             let month = zone
                 .month_of(hour)

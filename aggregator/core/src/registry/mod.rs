@@ -34,7 +34,7 @@ pub use command::{Command, Decision, Judgement, Rejected, Scope, TenantTerms};
 pub use payers::{Account, Payers, Seller};
 pub use restores::Restore;
 pub use seals::{Holes, Seal, Seals};
-pub use tenants::Tenants;
+pub use tenants::{BackDated, Tenants};
 
 /// An access token, as far as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -134,6 +134,8 @@ pub struct Registry {
     pub holes: Holes,
     /// Sellers, paying accounts, terms.
     pub payers: Arc<Payers>,
+    /// Terms of tenants that were set for hours that were sealed by then, in order.
+    pub back_dated: Vec<BackDated>,
 }
 
 impl Registry {
@@ -229,19 +231,10 @@ impl Registry {
             } => self.enrol(token, node, signing_key, host_name, at),
             Command::RetireNode { node } => self.end(node, NodeStatus::Retired, at),
             Command::RevokeNode { node } => self.end(node, NodeStatus::Revoked, at),
-            Command::SetTenant(terms) => Arc::make_mut(&mut self.tenants).set(terms),
-            Command::SetSeller(seller) => {
-                Arc::make_mut(&mut self.payers)
-                    .sellers
-                    .insert(seller.seller.clone(), *seller);
-            }
-            Command::SetAccount(account) => {
-                let payers = Arc::make_mut(&mut self.payers);
-                let since = payers.since.entry(account.account.clone());
-                since.or_insert(decision.position);
-                payers.accounts.insert(account.account.clone(), *account);
-            }
-            Command::SetTerms { account, text, from } => self.set_terms(account, &text, from),
+            command @ (Command::SetTenant(_)
+            | Command::SetSeller(_)
+            | Command::SetAccount(_)
+            | Command::SetTerms { .. }) => self.apply_payers(command, decision.position),
             Command::AddPriceBook { text, from } => self.add_book(text, from),
             Command::ReleaseBatch { position, .. } => {
                 self.held.insert(position, true);

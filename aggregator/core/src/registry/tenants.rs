@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tallyman_common::ids::Owner;
 use tallyman_common::time::Hour;
 
-use super::command::{Rejected, TenantTerms};
+use super::Registry;
+use super::command::{Command, Rejected, TenantTerms};
 use crate::rating::BillingZone;
 use tallyman_common::money::Currency;
 
@@ -195,6 +196,49 @@ impl Tenants {
     pub fn iter(&self) -> impl Iterator<Item = &TenantTerms> {
         let latest = |dated| Dated::values(dated).next_back().map(|it| &**it);
         self.by_tenant.values().filter_map(latest)
+    }
+}
+
+/// Terms that were set for hours that were sealed by then: what they change of final months is billed late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackDated {
+    /// Whose.
+    pub tenant: String,
+    /// From the first hour for which they hold to the newest that was sealed.
+    pub hours: Range<Hour>,
+}
+
+impl Registry {
+    /// Takes a decision about tenants or payers.
+    pub(super) fn apply_payers(&mut self, command: Command, position: u64) {
+        match command {
+            Command::SetTenant(terms) => {
+                self.note_back_dated(&terms);
+                Arc::make_mut(&mut self.tenants).set(terms);
+            }
+            Command::SetSeller(seller) => {
+                let payers = Arc::make_mut(&mut self.payers);
+                payers.sellers.insert(seller.seller.clone(), *seller);
+            }
+            Command::SetAccount(account) => {
+                let payers = Arc::make_mut(&mut self.payers);
+                let since = payers.since.entry(account.account.clone());
+                since.or_insert(position);
+                payers.accounts.insert(account.account.clone(), *account);
+            }
+            Command::SetTerms { account, text, from } => self.set_terms(account, &text, from),
+            _ => unreachable!("the caller sends what is about payers"),
+        }
+    }
+
+    fn note_back_dated(&mut self, terms: &TenantTerms) {
+        let Some(sealed) = self.seals.newest().filter(|newest| terms.from <= *newest) else {
+            return;
+        };
+        self.back_dated.push(BackDated {
+            tenant: terms.tenant.clone(),
+            hours: terms.from..sealed.next(),
+        });
     }
 }
 
