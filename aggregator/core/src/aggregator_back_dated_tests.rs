@@ -26,16 +26,6 @@ fn november() -> Hour {
         .start
 }
 
-fn rows(draft: &InvoiceDraft) -> Vec<(Option<&str>, &str, &str)> {
-    let sections = draft.document.sections.iter();
-    let rows = sections.flat_map(|s| {
-        s.lines
-            .iter()
-            .map(move |it| (s.month.as_deref(), &*it.item, &*it.amount))
-    });
-    rows.collect()
-}
-
 /// Protects: usage of nobody becomes a tenant's after the month is final, and is billed once, in that month's tiers.
 #[test]
 fn a_claim_found_late_is_on_the_next_invoice_once() {

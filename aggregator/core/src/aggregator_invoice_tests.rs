@@ -106,6 +106,17 @@ fn next_month(world: &mut World) {
     }
 }
 
+/// Corrected month, item and amount of each line.
+fn rows(draft: &InvoiceDraft) -> Vec<(Option<&str>, &str, &str)> {
+    let sections = draft.document.sections.iter();
+    let rows = sections.flat_map(|s| {
+        s.lines
+            .iter()
+            .map(move |it| (s.month.as_deref(), &*it.item, &*it.amount))
+    });
+    rows.collect()
+}
+
 fn drafts_of(world: &World, month: Month) -> Vec<InvoiceDraft> {
     let found = run::drafts(world.books(), month, &["acme".to_owned()]).unwrap();
     assert_eq!(found.not_billed, []);

@@ -42,16 +42,6 @@ fn register(world: &mut World, account: &str, currency: &str) {
     applied(world, Command::SetAccount(Box::new(account)));
 }
 
-fn rows(draft: &InvoiceDraft) -> Vec<(Option<&str>, &str, &str)> {
-    let sections = draft.document.sections.iter();
-    let rows = sections.flat_map(|s| {
-        s.lines
-            .iter()
-            .map(move |it| (s.month.as_deref(), &*it.item, &*it.amount))
-    });
-    rows.collect()
-}
-
 /// Protects: months before the change stay with who paid for them, what comes late for them too; the new payer begins with
 /// tiers of its own.
 #[test]

@@ -33,8 +33,8 @@ pub fn late_hours(books: Books<'_>, sealed: Range<Hour>) -> Result<BTreeSet<Late
     Ok(found)
 }
 
-/// Months of which terms of a tenant were set when some of their hours were sealed, none before `oldest`: who pays for the
-/// tenant then, with the month's last hour.
+/// Months that were final when terms of a tenant were set for them, none before `oldest`: who pays for the tenant then, with
+/// the month's last hour. A month that was still open had them in its own invoice.
 pub fn back_dated(books: Books<'_>, oldest: Hour) -> Result<BTreeSet<LateHour>, BillError> {
     let calendar = |e: crate::rating::calendar::CalendarError| BillError::Rating(e.to_string());
     let tenants = &books.registry.tenants;
@@ -48,6 +48,9 @@ pub fn back_dated(books: Books<'_>, oldest: Hour) -> Result<BTreeSet<LateHour>, 
         while hour < set.hours.end {
             let month = zone.month_of(hour).map_err(calendar)?;
             let hours = zone.month_hours(month).map_err(calendar)?;
+            if hours.end > set.hours.end {
+                break;
+            }
             if let Some(payer) = tenants.at_end(&set.tenant, &hours) {
                 found.insert(LateHour {
                     account: payer.account.clone(),
