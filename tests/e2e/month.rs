@@ -32,6 +32,7 @@ use tallyman_common::time::{BootMs, HOUR_MS, Hour, WallMs};
 use tallyman_common::wire::Header;
 
 use super::site::month_name;
+use crate::sim::rng::Rng;
 
 /// Where every account is.
 pub const ZONE: &str = "Asia/Shanghai";
@@ -352,17 +353,17 @@ fn owner_hour(group: &Arc<str>, node: NodeId, number: usize, hour: Hour) -> Owne
     };
     value.trace(node, spool(node), u64::from(hour.0) * 60, MINUTES);
     value.traces[0].batches[0].2 += 59;
-    let mut random = Random((number as u64) << 32 | u64::from(hour.0));
-    let held = |random: &mut Random, base: u128| base + u128::from(random.next() >> 12);
+    let mut random = Rng::new((number as u64) << 32 | u64::from(hour.0));
+    let held = |random: &mut Rng, base: u128| base + u128::from(random.bits() >> 12);
     let size = 10 + (number as u128 % 97) * (number as u128 % 31);
     let used: [(u16, bool, u128); 8] = [
         (50, false, held(&mut random, size * GIB_HOUR)),
         (51, false, held(&mut random, size * GIB_HOUR / 2)),
-        (30, false, u128::from(random.next() >> 32)),
-        (31, false, u128::from(random.next() >> 31)),
-        (60, false, u128::from(random.next() >> 46)),
-        (61, false, u128::from(random.next() >> 48)),
-        (63, false, u128::from(random.next() >> 50)),
+        (30, false, u128::from(random.bits() >> 32)),
+        (31, false, u128::from(random.bits() >> 31)),
+        (60, false, u128::from(random.bits() >> 46)),
+        (61, false, u128::from(random.bits() >> 48)),
+        (63, false, u128::from(random.bits() >> 50)),
         (40, true, 3_600_000),
     ];
     let tier = [("tier".to_owned(), "standard".to_owned())];
@@ -378,19 +379,6 @@ fn owner_hour(group: &Arc<str>, node: NodeId, number: usize, hour: Hour) -> Owne
         cell.add(addition).expect("sums of one hour fit");
     }
     value
-}
-
-/// The same numbers in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
 }
 
 /// Opens the store in a folder for reading and writing.

@@ -98,19 +98,10 @@ fn changed(
 
 fn discount(month: Month, class: &str, amount: Money) -> StatementLine {
     let chinese = ("zh".to_owned(), "折扣".to_owned());
-    StatementLine {
-        cause: Cause::Late { month, tenant: None },
-        item: ItemKey::parse(DISCOUNTS).expect("a good key"),
-        titles: Titles {
-            own: "Discounts".to_owned(),
-            by_language: [chinese].into_iter().collect(),
-        },
-        unit: None,
-        quantity: None,
-        unit_price: None,
-        tiers: Vec::new(),
-        exact: amount.exact(),
-        amount,
-        tax_class: class.to_owned(),
-    }
+    let titles = Titles {
+        own: "Discounts".to_owned(),
+        by_language: [chinese].into_iter().collect(),
+    };
+    let item = ItemKey::parse(DISCOUNTS).expect("a good key");
+    StatementLine::unmetered(Cause::Late { month, tenant: None }, (item, titles), amount, class)
 }

@@ -135,6 +135,29 @@ pub struct StatementLine {
     pub tax_class: String,
 }
 
+impl StatementLine {
+    /// A line of what is not metered: an amount and nothing behind it. Nothing of it was rounded.
+    fn unmetered(
+        cause: Cause,
+        (item, titles): (ItemKey, Titles),
+        amount: Money,
+        tax_class: impl Into<String>,
+    ) -> Self {
+        Self {
+            cause,
+            item,
+            titles,
+            unit: None,
+            quantity: None,
+            unit_price: None,
+            tiers: Vec::new(),
+            exact: amount.exact(),
+            amount,
+            tax_class: tax_class.into(),
+        }
+    }
+}
+
 /// A tier of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineTier {

@@ -118,18 +118,8 @@ impl Draft<'_> {
 }
 
 fn fee_line(it: &BilledAhead, (month, days, of): (Month, u32, u32), amount: Money) -> StatementLine {
-    StatementLine {
-        cause: Cause::Fee { month, days, of },
-        item: it.plan.clone(),
-        titles: it.titles.clone(),
-        unit: None,
-        quantity: None,
-        unit_price: None,
-        tiers: Vec::new(),
-        exact: amount.exact(),
-        amount,
-        tax_class: it.tax_class.clone(),
-    }
+    let named = (it.plan.clone(), it.titles.clone());
+    StatementLine::unmetered(Cause::Fee { month, days, of }, named, amount, &*it.tax_class)
 }
 
 /// Days of `from..until`.

@@ -146,17 +146,11 @@ impl Draft<'_> {
             return Ok(None);
         }
         let exact = surcharge.percent.of_amount(cost.checked_sub(cap)?)?;
+        let named = (surcharge.key.clone(), surcharge.titles.clone());
+        let amount = self.round(exact)?;
         Ok(Some(StatementLine {
-            cause: Cause::Surcharge,
-            item: surcharge.key.clone(),
-            titles: surcharge.titles.clone(),
-            unit: None,
-            quantity: None,
-            unit_price: None,
-            tiers: Vec::new(),
             exact,
-            amount: self.round(exact)?,
-            tax_class: surcharge.tax_class.clone(),
+            ..StatementLine::unmetered(Cause::Surcharge, named, amount, &*surcharge.tax_class)
         }))
     }
 
@@ -180,18 +174,9 @@ impl Draft<'_> {
         }
         let by_language = [("zh".to_owned(), "最低消费补足".to_owned())].into();
         let own = "Minimum commitment, missing part".to_owned();
-        self.push(StatementLine {
-            cause: Cause::Commitment,
-            item,
-            titles: Titles { own, by_language },
-            unit: None,
-            quantity: None,
-            unit_price: None,
-            tiers: Vec::new(),
-            exact: missing.exact(),
-            amount: missing,
-            tax_class: crate::rating::book::DEFAULT_TAX_CLASS.to_owned(),
-        });
+        let named = (item, Titles { own, by_language });
+        let class = crate::rating::book::DEFAULT_TAX_CLASS;
+        self.push(StatementLine::unmetered(Cause::Commitment, named, missing, class));
         Ok(())
     }
 }
