@@ -4,7 +4,8 @@ use tallyman_common::ids::{Digest, Seq, SpoolId};
 use tallyman_common::time::Window;
 use tallyman_common::wire::Frame;
 
-use super::scan::{Tail, scan};
+use super::leftover;
+use super::scan::{Scan, Tail, scan};
 use super::segment::Name;
 use crate::ports::{Disk, DiskError, Listed};
 
@@ -42,15 +43,44 @@ pub struct Verified {
     pub damage: Vec<String>,
 }
 
+struct Scanned {
+    name: Name,
+    file: String,
+    bytes: usize,
+    scan: Scan,
+    /// Where bytes of failed writes begin.
+    leftovers: Option<u64>,
+}
+
+/// All segments, oldest first, without what failed writes left in them.
+fn scan_all(disk: &mut dyn Disk) -> Result<Vec<Scanned>, DiskError> {
+    let mut all = Vec::new();
+    for Listed { name: file, .. } in disk.list()? {
+        let Some(name) = Name::parse(&file) else { continue };
+        let bytes = disk.read(&file)?;
+        all.push(Scanned {
+            scan: scan(&name, &bytes),
+            name,
+            file,
+            bytes: bytes.len(),
+            leftovers: None,
+        });
+    }
+    all.sort_by_key(|scanned| scanned.name);
+    let begins = leftover::take_off(all.iter_mut().map(|s| (&s.name, &mut s.scan)));
+    for (scanned, begin) in all.iter_mut().zip(begins) {
+        scanned.leftovers = begin;
+    }
+    Ok(all)
+}
+
 /// All valid frames, oldest first. Changes nothing.
 ///
 /// # Errors
 /// When the folder can't be read.
 pub fn list(disk: &mut dyn Disk) -> Result<Vec<ListedFrame>, DiskError> {
     let mut frames = Vec::new();
-    for Listed { name: file, .. } in disk.list()? {
-        let Some(name) = Name::parse(&file) else { continue };
-        let scan = scan(&name, &disk.read(&file)?);
+    for Scanned { name, file, scan, .. } in scan_all(disk)? {
         frames.extend(scan.frames.into_iter().map(|found| ListedFrame {
             segment: file.clone(),
             spool: name.spool,
@@ -80,13 +110,23 @@ pub fn frame_of(listed: &ListedFrame, disk: &mut dyn Disk) -> Option<Vec<u8>> {
 pub fn verify(disk: &mut dyn Disk) -> Result<Verified, DiskError> {
     let mut verified = Verified::default();
     let mut before: Option<(SpoolId, Seq, Digest)> = None;
-    for Listed { name: file, .. } in disk.list()? {
-        let Some(name) = Name::parse(&file) else { continue };
-        let bytes = disk.read(&file)?;
-        let scan = scan(&name, &bytes);
+    for scanned in scan_all(disk)? {
+        let Scanned {
+            name,
+            file,
+            bytes,
+            scan,
+            leftovers,
+        } = scanned;
         verified.segments += 1;
         verified.frames += scan.frames.len() as u64;
-        verified.bytes += bytes.len() as u64;
+        verified.bytes += bytes as u64;
+        if let Some(from) = leftovers {
+            let text = format!(
+                "{file}: from byte {from} on it holds what a failed write left; the next start cuts it off"
+            );
+            verified.damage.push(text);
+        }
         let damage = scan.damage.iter();
         verified
             .damage
@@ -94,7 +134,7 @@ pub fn verify(disk: &mut dyn Disk) -> Result<Verified, DiskError> {
         if scan.tail == Tail::Torn {
             let text = format!(
                 "{file}: its last {} bytes are no whole entry",
-                bytes.len() - scan.sound_end
+                bytes - scan.sound_end
             );
             verified.damage.push(text);
         }

@@ -18,6 +18,8 @@ mod acks;
 mod crc;
 /// For the command line.
 mod inspect;
+/// Bytes that never became durable.
+mod leftover;
 /// Taking a folder up again.
 mod open;
 /// What a segment holds.
@@ -121,6 +123,7 @@ pub struct Spool {
     is_open: bool,
     next_ordinal: u64,
     quarantine_bytes: u64,
+    leftovers: leftover::Leftovers,
     unacked: BTreeSet<FrameKey>,
     /// The aggregator's newest restore when it gave the acknowledgements; 0 for none.
     acked_since: WallMs,
@@ -283,15 +286,10 @@ impl Spool {
             .and_then(|()| Durable::by_sync(disk, &file, appended));
         if outcome.is_err() {
             self.is_open = false;
-            // Should this fail too: a later segment of the same spool overrides what is left here.
             if durable_bytes == 0 {
                 self.segments.pop();
-                let _ = disk.remove(&file);
-            } else {
-                let _ = disk
-                    .truncate(&file, durable_bytes)
-                    .and_then(|()| disk.sync(&file));
             }
+            self.leftovers.cut(&file, durable_bytes, disk);
         }
         Ok(outcome?)
     }
@@ -334,6 +332,7 @@ impl Spool {
         let Some(at) = self.oldest_acked() else {
             return Ok(false);
         };
+        self.leftovers.clear(disk)?;
         disk.remove(&self.segments[at].file)?;
         let gone = self.segments.remove(at);
         assert!(self.is_acked(&gone), "I4: deleted means acknowledged");

@@ -3,11 +3,10 @@
 //! An entry that was not written whole, and a window of which parts are missing, never became durable and are cut
 //! off. Damage is never cut: what was durable once may have been shipped.
 
-use std::collections::BTreeMap;
-
 use tallyman_common::ids::{BootId, Digest, NodeId, Seq, SpoolId};
 use tallyman_common::time::BootMs;
 
+use super::leftover::{self, Leftovers};
 use super::scan::{Found, Scan, Tail, scan};
 use super::segment::Name;
 use super::{FrameKey, Place, Segment, Spool};
@@ -97,8 +96,8 @@ impl Spool {
             return Err(SpoolError::OtherNode(frame.header.node));
         }
         let mut notices = Vec::new();
+        drop_leftovers(&mut reads, disk)?;
         let lost = keep_damage_aside(&reads, &listed, disk, &mut notices);
-        drop_overridden(&mut reads);
         let is_open = settle_tail(&mut reads, disk, &mut notices)?;
         let tail_is_damaged = reads.last().is_some_and(|r| r.scan.tail == Tail::Damaged);
         let next_ordinal = reads.last().map_or(1, |r| r.name.ordinal + 1);
@@ -116,6 +115,7 @@ impl Spool {
             is_open,
             next_ordinal,
             quarantine_bytes: quarantine.map(|l| l.len).sum(),
+            leftovers: Leftovers::default(),
             unacked: std::collections::BTreeSet::new(),
             acked_since: tallyman_common::time::WallMs(0),
         };
@@ -285,19 +285,18 @@ pub(super) fn quarantine(file: &str, disk: &mut dyn Disk) -> Option<u64> {
     Some(bytes.len() as u64)
 }
 
-/// A later segment of the same spool overrides what an earlier one has from its first sequence on: that was written
-/// but never became durable.
-fn drop_overridden(reads: &mut [Read]) {
-    let mut first_later: BTreeMap<SpoolId, Seq> = BTreeMap::new();
-    for read in reads.iter_mut().rev() {
-        if let Some(first) = first_later.get(&read.name.spool) {
-            read.scan.frames.retain(|frame| frame.seq < *first);
-        }
-        // A segment in which nothing became durable overrides nothing.
-        if !read.scan.frames.is_empty() {
-            first_later.insert(read.name.spool, read.name.first);
+/// Takes off what failed writes left, in memory and on disk.
+fn drop_leftovers(reads: &mut Vec<Read>, disk: &mut dyn Disk) -> Result<(), DiskError> {
+    let begins = leftover::take_off(reads.iter_mut().map(|r| (&r.name, &mut r.scan)));
+    for (read, begin) in reads.iter_mut().zip(&begins) {
+        if let Some(begin) = *begin {
+            leftover::cut(&read.file, begin, disk)?;
+            read.bytes = begin;
         }
     }
+    let mut begins = begins.into_iter();
+    reads.retain(|_| begins.next() != Some(Some(0)));
+    Ok(())
 }
 
 /// Cuts off what never became durable, and makes durable what is there. True when the newest segment takes more.

@@ -196,3 +196,83 @@ fn a_window_of_which_a_part_is_missing_never_became_durable() {
     assert_eq!(again.notices[0].code, "spool-tail-cut");
     assert_eq!(open(&mut disk).notices, []);
 }
+
+/// A failed write could not be taken back, its number was used again, and the segment that tells went first.
+#[test]
+fn what_a_failed_write_left_never_comes_back_as_a_batch() {
+    for durable_before in [0, 1] {
+        let mut disk = MemDisk::default();
+        let mut spool = open(&mut disk).spool;
+        fill(&mut spool, &mut disk, durable_before);
+        let lost = frame(&spool, 7);
+        disk.stop_at = Some(disk.operations + 2);
+        assert!(spool.append(&lost, &mut disk).is_err());
+        disk.stop_at = None;
+        let told = frame(&spool, 8);
+        spool.append(&told, &mut disk).unwrap();
+        let digests = |disk: &mut MemDisk| -> Vec<Digest> {
+            list(disk).unwrap().iter().map(|frame| frame.digest).collect()
+        };
+        assert_eq!(digests(&mut disk).last(), Some(&told[0].0.digest()));
+        assert!(
+            !digests(&mut disk).contains(&lost[0].0.digest()),
+            "an export would carry two batches of one number"
+        );
+        let verified = verify(&mut disk).unwrap();
+        assert!(
+            verified
+                .damage
+                .iter()
+                .any(|line| line.contains("a failed write left")),
+            "{:?}",
+            verified.damage
+        );
+        spool.is_open = false;
+        let newest = frame(&spool, 9);
+        spool.append(&newest, &mut disk).unwrap();
+        spool.ack(spool.current(), told[0].0.seq);
+
+        // As long as the leftover is there, nothing goes that overrides it.
+        disk.stop_at = Some(disk.operations + 1);
+        assert!(spool.remove_oldest_acked(&mut disk).is_err());
+        disk.stop_at = None;
+        assert_eq!(digests(&mut disk).len() as u64, durable_before + 2);
+        assert_eq!(spool.remove_oldest_acked(&mut disk), Ok(true));
+        for crash in [Crash::Process, Crash::Machine] {
+            let mut after = disk.after(crash);
+            let again = open(&mut after);
+            assert_eq!(
+                again.spool.unacked().len() as u64,
+                durable_before + 1,
+                "{crash:?}"
+            );
+            assert!(!digests(&mut after).contains(&lost[0].0.digest()), "{crash:?}");
+        }
+    }
+}
+
+/// The process ended before it could try again.
+#[test]
+fn what_a_failed_write_left_is_cut_off_at_the_next_opening() {
+    for durable_before in [0, 1] {
+        let mut disk = MemDisk::default();
+        let mut spool = open(&mut disk).spool;
+        fill(&mut spool, &mut disk, durable_before);
+        let lost = frame(&spool, 7);
+        disk.stop_at = Some(disk.operations + 2);
+        assert!(spool.append(&lost, &mut disk).is_err());
+        disk.stop_at = None;
+        let told = frame(&spool, 8);
+        spool.append(&told, &mut disk).unwrap();
+        let mut again = open(&mut disk).spool;
+        assert!(verify(&mut disk).unwrap().damage.is_empty());
+        again.is_open = false;
+        let newest = frame(&again, 9);
+        again.append(&newest, &mut disk).unwrap();
+        (1..=told[0].0.seq).for_each(|seq| again.ack(again.current(), seq));
+        while again.remove_oldest_acked(&mut disk).unwrap() {}
+        let last = open(&mut disk);
+        assert_eq!(last.spool.unacked().len(), 1);
+        assert_eq!(last.last.unwrap().digest, newest[0].0.digest());
+    }
+}
