@@ -75,7 +75,7 @@ impl<'r> Numbers<'r> {
     }
 }
 
-/// A number as it is printed: `INV-000001`, or `INV-R2612041130-000001` after a restore.
+/// A number as it is printed: `INV-000001`, or `INV-R261204113000-000001` after a restore.
 pub fn number_text(place: &SeriesPlace) -> String {
     let SeriesPlace {
         prefix,
@@ -97,7 +97,7 @@ pub fn generation(restored: Option<WallMs>) -> String {
     let instant = millis.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     instant.map_or_else(
         || format!("R{}", at.0),
-        |at| at.strftime("R%y%m%d%H%M").to_string(),
+        |at| at.strftime("R%y%m%d%H%M%S").to_string(),
     )
 }
 
@@ -135,7 +135,7 @@ mod tests {
         };
         assert_eq!(number_text(&place("")), "INV-000042");
         let later = generation(Some(WallMs(1_796_383_800_000)));
-        assert_eq!(number_text(&place(&later)), "INV-R2612041130-000042");
+        assert_eq!(number_text(&place(&later)), "INV-R261204113000-000042");
         assert_eq!(generation(None), "");
         use DocumentKind::{CreditNote, DebitNote, Invoice};
         assert_eq!(note_prefix(CreditNote, (Invoice, "INV")), "CN");

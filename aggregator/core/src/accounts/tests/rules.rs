@@ -305,9 +305,9 @@ fn a_restore_fences_the_series() {
          credit t2 INV-000001 10.00                  -> refused: ... no number is given until the restore is settled
          pay t3 acme 10.00 INV-000001=10.00          -> booked
          settle
-         issue beta 2026-11 100.00                   -> INV-R2612040000-000001
-         issue gamma 2026-11 100.00                  -> INV-R2612040000-000002
-         credit t2 INV-000001 10.00                  -> CN-R2612040000-000001
+         issue beta 2026-11 100.00                   -> INV-R261204000000-000001
+         issue gamma 2026-11 100.00                  -> INV-R261204000000-000002
+         credit t2 INV-000001 10.00                  -> CN-R261204000000-000001
          issue acme 2026-11 100.00                   -> existed INV-000001",
     );
 }
