@@ -22,8 +22,8 @@ use super::clones;
 use super::door::Visit;
 use super::faults;
 use super::frames::{StreamError, read_content, read_length, read_message, say, say_last};
-use super::keys::{node_of, peer_certificate};
-use super::quic::{Budget, CLOSE_ENDED, CLOSE_PROTOCOL, CLOSE_REFUSED, Context, open_wide};
+use super::keys::{life_left, peer_node};
+use super::quic::{Budget, CLOSE_ENDED, CLOSE_EXPIRED, CLOSE_PROTOCOL, CLOSE_REFUSED, Context, open_wide};
 use super::readmit::readmit_if_unknown;
 use crate::limits::{
     CHECK_HERE_BYTES_MAX, CONNECTION_WINDOW, HANDSHAKE_MAX, HELLO_BYTES_MAX, LIVE_BYTES_MAX, STREAM_MAX,
@@ -72,9 +72,15 @@ pub async fn serve(context: &Arc<Context>, connection: &Connection, mut visit: V
     {
         clones::note(&context.handle, node, peer, (CloneEvidence::Alternating, hosts)).await;
     }
-    Sender::new(context, connection, node, hello.nonce)
-        .take_streams()
-        .await;
+    let taking = Sender::new(context, connection, node, hello.nonce).take_streams();
+    // TLS looks at the certificate once: a stolen one would send for as long as its connection stands.
+    let life = life_left(connection, context.handle.now());
+    if timeout(life, taking).await.is_err() {
+        connection.close(
+            CLOSE_EXPIRED,
+            b"the certificate's life is over: renew it and connect again",
+        );
+    }
     context.links.remove(node, connection);
     context.handle.metrics().connections.dec();
     if let Some(error) = connection.close_reason() {
@@ -379,10 +385,6 @@ async fn live(context: &Context, node: NodeId, mut recv: RecvStream) {
         let received = handle.now();
         handle.live().put(node, Seen { received, live });
     }
-}
-
-fn peer_node(connection: &Connection) -> Option<NodeId> {
-    node_of(&peer_certificate(connection)?)
 }
 
 fn kind(message: &Message) -> &'static str {

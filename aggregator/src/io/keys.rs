@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
@@ -242,6 +243,11 @@ pub fn peer_certificate(connection: &quinn::Connection) -> Option<CertificateDer
     chain.into_iter().next()
 }
 
+/// The node that the certificate of the other side names.
+pub fn peer_node(connection: &quinn::Connection) -> Option<NodeId> {
+    node_of(&peer_certificate(connection)?)
+}
+
 /// The node that a verified certificate names.
 pub fn node_of(certificate: &CertificateDer<'_>) -> Option<NodeId> {
     uri_of(certificate, NODE_URI)?.parse().ok()
@@ -251,6 +257,17 @@ pub fn node_of(certificate: &CertificateDer<'_>) -> Option<NodeId> {
 pub fn signing_key_of(certificate: &CertificateDer<'_>) -> Option<[u8; 32]> {
     let key: Digest = uri_of(certificate, KEY_URI)?.parse().ok()?;
     Some(key.0)
+}
+
+/// What is left of the life of the certificate that the other side showed; nothing when it can't be read.
+pub fn life_left(connection: &quinn::Connection, now: WallMs) -> Duration {
+    let end_ms = peer_certificate(connection).and_then(|certificate| {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).ok()?;
+        let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+        seconds.checked_mul(1_000)
+    });
+    let left_ms = end_ms.and_then(|end| end.checked_sub(now.0));
+    left_ms.map_or(Duration::ZERO, Duration::from_millis)
 }
 
 fn uri_of(certificate: &CertificateDer<'_>, prefix: &str) -> Option<String> {

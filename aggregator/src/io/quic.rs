@@ -37,6 +37,8 @@ pub const CLOSE_REPLACED: VarInt = VarInt::from_u32(3);
 pub const CLOSE_STOPPING: VarInt = VarInt::from_u32(4);
 /// Closed by us: what came makes no sense.
 pub const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(5);
+/// Closed by us: the certificate's life is over; come back with a renewed one.
+pub const CLOSE_EXPIRED: VarInt = VarInt::from_u32(6);
 /// Closed by us: all is said.
 pub const CLOSE_DONE: VarInt = VarInt::from_u32(0);
 
