@@ -92,6 +92,22 @@ impl LateMonths {
         let known = self.0.get(account).into_iter().flatten();
         known.copied().filter(move |it| *it < month)
     }
+
+    /// Positions from which on months before one are to be billed again, of all accounts.
+    pub(super) fn positions(&self, books: Books<'_>, month: Month) -> Result<BTreeSet<u64>, DraftError> {
+        let mut found = BTreeSet::new();
+        for key in self.0.keys() {
+            let Some(account) = books.registry.payers.accounts.get(key) else {
+                continue;
+            };
+            let zone = BillingZone::parse(&account.zone).map_err(unrated)?;
+            for earlier in self.before(key, month) {
+                let known = accounted(books.store, key, &earlier.to_string())?;
+                found.extend(since(books, &zone, earlier, known)?);
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// What late usage of an account's earlier months costs, as of the books: what no document has yet.
@@ -134,13 +150,13 @@ struct Change {
     adjusted: Adjusted,
 }
 
-fn change(
-    past: &Past<'_>,
+/// From which position on a month is to be billed again; `None` when there is nothing behind what is billed.
+fn since(
     books: Books<'_>,
-    (account, zone): (&Account, &BillingZone),
+    zone: &BillingZone,
     month: Month,
-) -> Result<Option<Change>, DraftError> {
-    let known = accounted(books.store, &account.account, &month.to_string())?;
+    known: Accounted,
+) -> Result<Option<u64>, DraftError> {
     let since = match known {
         Accounted::Upto(since) => Some(since),
         Accounted::Nothing => {
@@ -149,7 +165,17 @@ fn change(
         }
         Accounted::Void => None,
     };
-    let Some(since) = since.filter(|since| *since < books.position) else {
+    Ok(since.filter(|since| *since < books.position))
+}
+
+fn change(
+    past: &Past<'_>,
+    books: Books<'_>,
+    (account, zone): (&Account, &BillingZone),
+    month: Month,
+) -> Result<Option<Change>, DraftError> {
+    let known = accounted(books.store, &account.account, &month.to_string())?;
+    let Some(since) = since(books, zone, month, known)? else {
         return Ok(None);
     };
     let registry = past.registry(since)?;

@@ -67,13 +67,19 @@ pub struct Sealed {
 impl Sealed {
     /// Reads one for each seal that made the month final in some account's zone.
     pub fn read(books: Books<'_>, month: Month) -> Result<Self, DraftError> {
-        let mut registries = Registries::new();
-        for seal in seals(books, month)?.keys() {
-            let registry = read_registry_like(books.store, seal - 1, books.registry);
-            let registry = registry.map_err(BillError::from)?;
-            registries.insert(*seal, Arc::new(registry));
-        }
-        Ok(Self { registries })
+        let positions = seals(books, month)?.into_keys();
+        Self::before(books, positions)
+    }
+
+    /// Reads those before the given positions.
+    fn before(books: Books<'_>, positions: impl Iterator<Item = u64>) -> Result<Self, DraftError> {
+        let registries = positions.map(|position| {
+            let registry = read_registry_like(books.store, position - 1, books.registry);
+            Ok((position, Arc::new(registry.map_err(BillError::from)?)))
+        });
+        Ok(Self {
+            registries: registries.collect::<Result<_, DraftError>>()?,
+        })
     }
 
     /// For one thread.
@@ -115,8 +121,12 @@ impl Prepared {
     /// Reads what all registered accounts' months need.
     pub fn read(books: Books<'_>, month: Month) -> Result<Self, DraftError> {
         let late = LateMonths::read(books)?;
-        let (sealed, mut commons) = (Sealed::read(books, month)?, Commons::new());
-        for (position, (seal, hours)) in seals(books, month)? {
+        let seals = seals(books, month)?;
+        // One by one, each thread would read the earlier months' again.
+        let mut positions = late.positions(books, month)?;
+        positions.extend(seals.keys());
+        let (sealed, mut commons) = (Sealed::before(books, positions.into_iter())?, Commons::new());
+        for (position, (seal, hours)) in seals {
             let then = Books {
                 registry: &sealed.registries[&position],
                 position,
