@@ -173,8 +173,7 @@ impl Quantity {
         let too_big = || MoneyError::TooManyDigits {
             operation: "a quantity's conversion",
         };
-        let whole = base.checked_div(unit).ok_or(MoneyError::ZeroUnit)?;
-        let rest = base.checked_rem(unit).ok_or(MoneyError::ZeroUnit)?;
+        let (whole, rest) = div_rem(base, unit).ok_or(MoneyError::ZeroUnit)?;
         let billionths = 10_u128.pow(QUANTITY_SCALE);
         let doubled = rest.checked_mul(2 * billionths).ok_or_else(too_big)?;
         let fraction =
@@ -302,6 +301,15 @@ fn parse_within(text: &str, what: &'static str, places_max: u32) -> Result<Decim
         });
     }
     Ok(value)
+}
+
+/// Quotient and rest; `None` by zero. One word's division where both fit, as nearly always.
+fn div_rem(base: u128, unit: u128) -> Option<(u128, u128)> {
+    if let (Ok(base), Ok(unit)) = (u64::try_from(base), u64::try_from(unit)) {
+        let (whole, rest) = (base.checked_div(unit)?, base.checked_rem(unit)?);
+        return Some((whole.into(), rest.into()));
+    }
+    Some((base.checked_div(unit)?, base.checked_rem(unit)?))
 }
 
 fn refuse_negative(value: Decimal, what: &'static str) -> Result<Decimal, MoneyError> {

@@ -141,6 +141,14 @@ fn add_parts(left: Parts, right: Parts, operation: &'static str) -> Result<Decim
 
 /// Takes the mantissa's trailing zeros out as far as the scale goes.
 fn strip_tens(mut mantissa: i128, scale: &mut u32) -> i128 {
+    // Most fit one word, whose division costs a fraction.
+    if let Ok(mut word) = i64::try_from(mantissa) {
+        while *scale > 0 && word % 10 == 0 {
+            word /= 10;
+            *scale -= 1;
+        }
+        return i128::from(word);
+    }
     while *scale > 0 && mantissa % 10 == 0 {
         mantissa /= 10;
         *scale -= 1;

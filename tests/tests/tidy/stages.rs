@@ -215,6 +215,7 @@ const PURE: &[(&str, &[&str])] = &[
         "aggregator/core",
         &[
             "bincode",
+            "compact_str",
             "jiff",
             "rust_decimal",
             "serde",

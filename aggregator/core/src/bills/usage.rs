@@ -77,11 +77,13 @@ pub fn tenant_hour(
     })
 }
 
+/// A meter and dimensions, sorted.
+type Of<'c> = (Meter, &'c [(String, String)]);
 /// Measured, inferred, taken back.
 type Parts = [u128; 3];
 
 fn sum_up(owners: &[(Owner, OwnerHour)]) -> Result<Vec<Sum>, FoldError> {
-    let mut sums: BTreeMap<(Meter, Dims), Parts> = BTreeMap::new();
+    let mut sums: BTreeMap<Of<'_>, Parts> = BTreeMap::new();
     let mut newest = 0;
     for (_, value) in owners {
         newest = value.upto.max(newest);
@@ -92,28 +94,28 @@ fn sum_up(owners: &[(Owner, OwnerHour)]) -> Result<Vec<Sum>, FoldError> {
                 KIND_WITHDRAWN => 2,
                 _ => continue,
             };
-            let dims: Dims = set.dims.iter().cloned().collect();
-            let parts = sums.entry((cell.meter, dims)).or_insert([0; 3]);
+            let parts = sums.entry((cell.meter, &set.dims)).or_insert([0; 3]);
             parts[part] = parts[part]
                 .checked_add(cell.value)
                 .ok_or_else(|| impossible(cell.meter, value.upto))?;
         }
     }
-    let whole = |((meter, dims), [measured, inferred, withdrawn]): ((Meter, Dims), Parts)| {
-        let inferred = inferred.checked_sub(withdrawn)?;
-        let value = measured.checked_add(inferred)?;
-        Some(Sum {
+    let sums = sums.into_iter().map(|((meter, dims), parts)| {
+        let (value, inferred) = whole(parts).ok_or_else(|| impossible(meter, newest))?;
+        Ok(Sum {
             meter,
-            dims,
+            dims: dims.iter().cloned().collect(),
             value,
             inferred,
         })
-    };
-    let whole = |sum: ((Meter, Dims), Parts)| {
-        let meter = sum.0.0;
-        whole(sum).ok_or_else(|| impossible(meter, newest))
-    };
-    sums.into_iter().map(whole).collect()
+    });
+    sums.collect()
+}
+
+/// The whole sum, and what of it is inferred.
+fn whole([measured, inferred, withdrawn]: Parts) -> Option<(u128, u128)> {
+    let inferred = inferred.checked_sub(withdrawn)?;
+    Some((measured.checked_add(inferred)?, inferred))
 }
 
 fn impossible(meter: Meter, position: u64) -> FoldError {

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use tallyman_common::ids::Digest;
 use tallyman_common::meter::Meter;
@@ -69,10 +70,11 @@ pub struct Fault {
     pub reason: String,
 }
 
-/// Name of an item: lower-case letters, digits, `.`, `-` and `_`; at most 64. Positions on tiers follow it.
+/// Name of an item: lower-case letters, digits, `.`, `-` and `_`; at most 64. Positions on tiers follow it. Every rated line
+/// has one, so short ones are kept without a heap.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ItemKey(String);
+pub struct ItemKey(CompactString);
 
 /// A price book without faults.
 #[derive(Debug, Clone, PartialEq)]
@@ -321,7 +323,7 @@ impl ItemKey {
                 "`{shown}` is no item key: 1 to 64 lower-case letters, digits, `.`, `-` and `_` are"
             ));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// Its text.
@@ -393,7 +395,7 @@ impl fmt::Display for ItemKey {
 
 impl From<ItemKey> for String {
     fn from(key: ItemKey) -> Self {
-        key.0
+        key.0.into_string()
     }
 }
 

@@ -111,24 +111,24 @@ pub fn rate_hour(
     position: &mut Position,
     usage: &HourUsage,
 ) -> Result<Vec<RatedLine>, RatingError> {
-    let mut reached = Vec::new();
+    let mut reached: Vec<(&Item, Reached)> = Vec::with_capacity(usage.quantities.len());
     let mut lines: Vec<RatedLine> = Vec::with_capacity(usage.quantities.len());
     for (key, quantity) in usage.quantities.iter().filter(|(_, q)| !q.is_zero()) {
         let hour = usage.hour;
         let item = book.item(key);
         let item = item.ok_or_else(|| RatingError::UnknownItem { item: key.clone() })?;
-        if lines.iter().any(|it| it.item == *key) {
+        if reached.iter().any(|(it, _)| std::ptr::eq(*it, item)) {
             let item = key.clone();
             return Err(RatingError::ItemTwice { item, hour });
         }
         let before = position.at(item, book.digest(), usage)?;
         let (line, after) = rate_item(item, before, *quantity, hour, book.digest()).map_err(money(key))?;
         lines.push(line);
-        reached.push((key, after));
+        reached.push((item, after));
     }
     rate_shares(book, usage.hour, &mut lines)?;
-    for (key, after) in reached {
-        position.put(key, after);
+    for (item, after) in reached {
+        position.put(item.key(), after);
     }
     Ok(lines)
 }
