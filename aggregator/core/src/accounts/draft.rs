@@ -18,12 +18,12 @@ use super::past::final_seal;
 use super::reads::grants_of;
 use super::sections::{coverage, deduction, price_books, sections, tax};
 use super::tables::AccountsError;
-use crate::bills::account::Payee;
+use crate::bills::account::payees;
 use crate::bills::month::{MonthUsage, rate_month};
 use crate::bills::{BillError, Books, Viewer, last_priced};
 use crate::rating::policy::{ORDER, Titles};
 use crate::rating::statement::{Grant, Input, Statement, StatementLine, statement};
-use crate::rating::{BillingZone, BookVersions, Day, ItemKey, Month, Terms, hour_text};
+use crate::rating::{BillingZone, BookVersions, Day, ItemKey, Month, hour_text};
 use crate::registry::{Account, Seller};
 
 /// Why there is no draft.
@@ -216,24 +216,6 @@ pub(super) fn rated(
         usage,
         versions,
     })
-}
-
-/// The account's tenants of a month and their prices, by key.
-pub(super) fn payees(
-    books: Books<'_>,
-    account: &str,
-    (terms, month, hours): (&Terms, Month, &Range<Hour>),
-    versions: &BookVersions,
-) -> Result<Vec<Payee>, DraftError> {
-    let tenants = books.registry.tenants.of_account(account, hours);
-    let mut payees = Vec::new();
-    for tenant in tenants {
-        payees.push(Payee {
-            tenant: tenant.tenant.clone(),
-            books: terms.books_for(&tenant.tenant, month, versions).map_err(rating)?,
-        });
-    }
-    Ok(payees)
 }
 
 /// Credits that can pay usage up to the month's end.

@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use tallyman_common::time::Hour;
 
-use super::draft::{DraftError, Past, payees};
+use super::draft::{DraftError, Past};
 use super::past::final_seal;
-use crate::bills::account::Payee;
+use crate::bills::account::{Payee, payees};
 use crate::bills::{BillError, Books};
 use crate::rating::{BillingZone, BookVersions, Month, Terms};
 use crate::registry::Registry;
@@ -113,7 +113,8 @@ pub fn at_month<T, E: From<DraftError>>(
     let versions = versions.filter(|it| !it.versions().is_empty());
     let no_book = || DraftError::from(BillError::NoBook(payer.currency.clone()));
     let versions = versions.ok_or_else(no_book)?;
-    let payees = payees(books, &payer.account, (&terms, month, &hours), &versions)?;
+    let payees =
+        payees(books, &payer.account, (&terms, month, &hours), &versions).map_err(DraftError::from)?;
     ask(AccountMonth {
         books,
         payer,

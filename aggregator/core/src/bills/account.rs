@@ -10,8 +10,10 @@ use tallyman_common::time::Hour;
 use super::usage::{TenantHour, tenant_hour};
 use super::{BillError, Books};
 use crate::rating::{
-    BillingZone, BookVersions, HourUsage, MonthSums, Position, hour_text, quantities_of_hour, rate_hour,
+    BillingZone, BookVersions, HourUsage, Month, MonthSums, Position, Terms, hour_text, quantities_of_hour,
+    rate_hour,
 };
+use crate::registry::TenantTerms;
 
 /// A tenant and the prices that it has.
 #[derive(Debug, Clone)]
@@ -20,6 +22,24 @@ pub struct Payee {
     pub tenant: String,
     /// Its price books.
     pub books: BookVersions,
+}
+
+/// The account's tenants of a month and their prices, by key.
+pub fn payees(
+    books: Books<'_>,
+    account: &str,
+    (terms, month, hours): (&Terms, Month, &Range<Hour>),
+    versions: &BookVersions,
+) -> Result<Vec<Payee>, BillError> {
+    let tenants = books.registry.tenants.of_account(account, hours);
+    let payee = |tenant: &TenantTerms| {
+        let own = terms.books_for(&tenant.tenant, month, versions);
+        Ok(Payee {
+            tenant: tenant.tenant.clone(),
+            books: own.map_err(|e| BillError::Rating(e.to_string()))?,
+        })
+    };
+    tenants.map(payee).collect()
 }
 
 /// The usage of an account's month.

@@ -21,6 +21,8 @@ mod sheet;
 pub mod sources;
 /// How far a bill is settled, and what changed since it was final.
 pub mod standing;
+/// A tenant's hours at its account's prices.
+mod tenant;
 /// A bill as plain text.
 pub mod text;
 /// What one tenant used, hour by hour.
@@ -35,10 +37,7 @@ use tallyman_common::time::{Hour, WallMs};
 use crate::ingest::Marks;
 use crate::ports::Read;
 use crate::rating::instant::instant_text;
-use crate::rating::{
-    BillTotals, BookVersions, HourUsage, Position, RatedLine, bill_totals, hour_text, quantities_of_hour,
-    rate_hour,
-};
+use crate::rating::{BillTotals, BookVersions, RatedLine, bill_totals, hour_text};
 use crate::registry::{Registry, TenantTerms};
 use crate::rollup::cache::FoldError;
 pub use completeness::{Completeness, Viewer};
@@ -168,14 +167,8 @@ pub struct Books<'a> {
     pub now: WallMs,
 }
 
-/// Everything rated for a tenant in a period.
-struct Rated {
-    lines: Vec<RatedLine>,
-    hours: Vec<TenantHour>,
-    faults: Vec<String>,
-}
-
-/// Drafts a tenant's bill of `period`. Items over the month need the month before it; zones come from the terms. Of a
+/// Drafts a tenant's bill of `period`, at the prices that the paying account has. Fees, discounts, credits and taxes are on the
+/// account's invoice alone. Items over the month need the month before it; zones come from the terms. Of a
 /// month that is final the bill is what it was then (I9).
 pub fn draft(books: Books<'_>, tenant: &str, period: Range<Hour>, viewer: Viewer) -> Result<Bill, BillError> {
     let terms = books
@@ -203,9 +196,10 @@ fn drafted(
         .books_of(&terms.currency)
         .filter(|v| !v.versions().is_empty())
         .ok_or_else(|| BillError::NoBook(terms.currency.clone()))?;
-    let rated = rate(books, terms, &versions, period.clone())?;
-    let last = last_priced(&versions, &period, books.now);
-    let totals = bill_totals(&versions, last, &rated.lines).map_err(|e| BillError::Rating(e.to_string()))?;
+    let rated = tenant::rate(books, terms, &versions, &period)?;
+    let last = last_priced(&rated.books, &period, books.now);
+    let totals =
+        bill_totals(&rated.books, last, &rated.lines).map_err(|e| BillError::Rating(e.to_string()))?;
     let completeness = completeness::of(books, &rated.hours, period.clone(), viewer)?;
     let mut bill = render(books, terms, &versions, &period, &totals, completeness);
     bill.hours = hour_amounts(&rated.lines);
@@ -221,84 +215,6 @@ pub(crate) fn last_priced(versions: &BookVersions, period: &Range<Hour>, now: Wa
     match versions.versions().first() {
         Some((from, _)) if *from > newest => *from,
         _ => newest,
-    }
-}
-
-fn rate(
-    books: Books<'_>,
-    terms: &TenantTerms,
-    versions: &BookVersions,
-    period: Range<Hour>,
-) -> Result<Rated, BillError> {
-    let calendar = |e: crate::rating::calendar::CalendarError| BillError::Rating(e.to_string());
-    let zone = crate::rating::BillingZone::parse(&terms.zone).map_err(calendar)?;
-    let mut rated = Rated {
-        lines: Vec::new(),
-        hours: Vec::new(),
-        faults: Vec::new(),
-    };
-    let first_month = zone.month_of(period.start).map_err(calendar)?;
-    let mut month = first_month;
-    let (mut hour, mut position) = (
-        zone.month_hours(first_month).map_err(calendar)?.start,
-        Position::default(),
-    );
-    let end = period.end.min(books.now.hour().next());
-    while hour < end {
-        let current = zone.month_of(hour).map_err(calendar)?;
-        if current != month {
-            (month, position) = (current, Position::default());
-        }
-        let day = zone.day_start(hour).map_err(calendar)?;
-        let usage = tenant_hour(books.store, books.registry, &terms.tenant, hour)?;
-        rate_one(
-            versions,
-            (&usage, day),
-            period.contains(&hour),
-            &mut position,
-            &mut rated,
-        );
-        if period.contains(&hour) && !usage.is_empty() {
-            rated.hours.push(usage);
-        }
-        hour = hour.next();
-    }
-    Ok(rated)
-}
-
-fn rate_one(
-    versions: &BookVersions,
-    (usage, day): (&TenantHour, Hour),
-    in_period: bool,
-    position: &mut Position,
-    rated: &mut Rated,
-) {
-    if usage.is_empty() {
-        return;
-    }
-    let mut fault = |text: String| {
-        if in_period {
-            rated.faults.push(format!("{}: {text}", hour_text(usage.hour)));
-        }
-    };
-    let Some(book) = versions.at(usage.hour) else {
-        fault("usage, but no price book was in force".to_owned());
-        return;
-    };
-    let (quantities, errors) = quantities_of_hour(book, &usage.sums());
-    errors.into_iter().for_each(|e| fault(e.to_string()));
-    match rate_hour(
-        book,
-        position,
-        &HourUsage {
-            hour: usage.hour,
-            day,
-            quantities,
-        },
-    ) {
-        Ok(lines) if in_period => rated.lines.extend(lines),
-        Ok(_) => {}
-        Err(e) => fault(e.to_string()),
     }
 }
 

@@ -422,3 +422,55 @@ fn the_same_book_changes_nothing_whatever_the_models() {
     );
     assert_eq!((dearer.rows.len(), dearer.same_rows), (3, 21));
 }
+
+/// What an account agreed on, and tiers that it pools, are in what its tenants see (I7).
+#[test]
+fn a_tenants_bill_is_what_its_account_is_invoiced() {
+    const OWN: &str = "format = 1\n[[item]]\nkey = \"writes\"\ntitle = \"Writes\"\nmeters = [\"requests.write\"]\n\
+                       unit = \"1000 requests\"\nmodel = \"per_unit\"\nprice = \"0.0007\"\n";
+    let bill = |world: &World, tenant: &str, zone: &str| {
+        let zone = BillingZone::parse(zone).unwrap();
+        let hours = zone.month_hours(month()).unwrap();
+        crate::bills::draft(world.books(), tenant, hours, Viewer::Tenant).unwrap()
+    };
+    let agree = |world: &mut World, account: &str, text: &str| {
+        world.decide(Command::SetTerms {
+            account: account.into(),
+            text: text.into(),
+            from: Hour(0),
+        });
+    };
+    for seed in 1..=3 {
+        let mut world = world(seed);
+        world.decide(Command::SetAccount(Box::new(account("alone", "America/New_York"))));
+        agree(&mut world, "alone", OWN);
+        for (account, tenant, zone) in [
+            ("pool", "anna", "Asia/Shanghai"),
+            ("pool", "bert", "Asia/Shanghai"),
+            ("alone", "carl", "America/New_York"),
+            ("abroad", "dora", "UTC"),
+        ] {
+            let bill = bill(&world, tenant, zone);
+            // A percentile is of the month; no hour has a part of it.
+            for line in bill.lines.iter().filter(|it| it.item != "peak") {
+                let found = explained(&world, (account, tenant, &line.item)).unwrap();
+                let invoiced = found.lines.iter().find(|it| it.cause == "usage").unwrap();
+                let name = format!("seed {seed}, {tenant}, {}", line.item);
+                assert_eq!(line.amount_exact, invoiced.amount_exact, "{name}");
+            }
+        }
+        let agreed = [
+            bill(&world, "bert", "Asia/Shanghai"),
+            bill(&world, "carl", "America/New_York"),
+        ];
+        agree(&mut world, "alone", "format = 1\n");
+        agree(&mut world, "pool", "format = 1\n");
+        let listed = [
+            bill(&world, "bert", "Asia/Shanghai"),
+            bill(&world, "carl", "America/New_York"),
+        ];
+        for (agreed, listed) in agreed.iter().zip(&listed) {
+            assert_ne!(agreed.subtotal_exact, listed.subtotal_exact, "seed {seed}");
+        }
+    }
+}

@@ -16,9 +16,10 @@ use tallyman_common::money::{Currency, Money, MoneyError};
 
 use self::compare::{Lines, difference, lines, nothing, sides};
 use super::ahead::billed_ahead;
-use super::draft::{DraftError, Past, payees};
+use super::draft::{DraftError, Past};
 use super::month::{AccountMonth, View, at_month, payer};
 use super::run::accounts;
+use crate::bills::account::payees;
 use crate::bills::month::rate_month;
 use crate::bills::{AsOf, BillError, Books, last_priced};
 use crate::rating::instant::instant_text;
