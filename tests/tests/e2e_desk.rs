@@ -129,6 +129,7 @@ fn invoices_are_listed_shown_and_printed() -> Result<()> {
              invoice list --status late         -> refused: open, paid, overdue, void or disputed
              invoice show {it}                  -> invoice {it} of {account} Limited for {month}, issued | due
              invoice show {it}                  -> 存储容量 | total: {total} CNY | left: {total} CNY | status: overdue
+             invoice show {it}                  -> SECTION | Customer {account} | subtotal | total
              invoice show INV-999999            -> refused: there is no invoice or note `INV-999999`
              invoice print {it} --to {one}      -> {one} | bytes | without characters
              invoice print {it} --to {two}      -> {two}
@@ -281,7 +282,9 @@ fn a_month_has_its_bill_its_sheet_and_its_reasons() -> Result<()> {
              explain {it} --tenant {key} --item storage -> as the line says
              explain {it} --tenant {key} --item storage --hour {hour} -> 60 of 60 node-minutes came
              explain {it} --tenant {key} --item gold  -> refused: no metered line of item `gold`
-             explain {it} --tenant nobody --item storage -> refused: for tenant `nobody`
+             explain {it} --tenant {key}              -> storage | usage
+             explain {it} --tenant nobody             -> refused: account `{key}` pays for no tenant `nobody`
+             explain {it} --tenant nobody --item storage -> refused: account `{key}` pays for no tenant `nobody`
              explain INV-999999                       -> refused: there is no invoice or note `INV-999999`"
         ),
     )?;
@@ -353,6 +356,8 @@ fn other_prices_are_compared_and_touch_nothing() -> Result<()> {
              price-book diff 'No such book' {new}                     -> refused: `No such book` is no file
              what-if --price-book {new} --period {month}              -> {first} | storage | 6 of 6 accounts change
              what-if --price-book {new} --period {month} --account {first} -> 1 of 1 accounts change
+             what-if --price-book {new} --period {month} --tenant {first} -> lines of tenant `{first}`: | 1 of 1 accounts
+             what-if --price-book {new} --period 2999-01              -> refused: nothing could be rated
              what-if --price-book {new} --period 2026-13              -> refused: `2026-13` is not a month
              what-if --price-book {new} --period {month} --tenant nobody -> refused: there is no tenant `nobody`
              what-if --price-book {broken} --period {month}           -> refused: line 24: item `storage`: tier 2
@@ -360,5 +365,66 @@ fn other_prices_are_compared_and_touch_nothing() -> Result<()> {
         ),
     )?;
     ensure!(books(&office)? == before);
+    Ok(())
+}
+
+/// A change names what changes; the rest stays. What was agreed can be read back.
+#[test]
+fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
+    let office = Office::billed(ACCOUNTS, HOURS)?;
+    let (one, running) = (tenant(0), month_name());
+    let file = |name: &str, text: &str| -> Result<String> {
+        std::fs::write(office.path(name), text)?;
+        Ok(office.path(name).display().to_string())
+    };
+    let first = file("first.toml", "format = 1\ncommitment = \"100\"\n")?;
+    let second = file("second.toml", "format = 1\ncommitment = \"200\"\n")?;
+    let address = "--address 'Long Road 1' --address Shanghai --tax-id 9131 --contact a@example.org --organisation group";
+    obey(
+        &office,
+        &format!(
+            "account set new --zone UTC                       -> refused: account `new` is not registered yet: a new one needs --name
+             account set new --name New                       -> refused: account `new` is not registered yet: a new one needs --seller
+             seller set other                                 -> refused: seller `other` is not registered yet: a new one needs --name
+             account set {one} {address} --due-days 14        -> account `{one}` is registered
+             account set {one} --name 'Renamed Limited'       -> account `{one}` is registered
+             --json account list                              -> Renamed Limited | Long Road 1 | Shanghai | 9131 | a@example.org
+             account set {one} --tax-id '' --address ''       -> account `{one}` is registered
+             --json account list                              -> Renamed Limited | without Long Road 1 | without 9131
+             seller set cloud --bank 'Bank of Somewhere'      -> seller `cloud` is registered
+             --json seller list                               -> 云海存储有限公司 | Bank of Somewhere
+
+             terms list                                       -> ACCOUNT | without {one}
+             terms show {one}                                 -> refused: no terms of account `{one}` are in force
+             terms add {first} --account {one} --from {running}  -> hold from {running} on
+             terms add {second} --account {one} --from {running} -> hold from {running} on
+             terms list --account {one}                       -> {one} | {running} | replaced | in force
+             terms show {one}                                 -> commitment = \"200\" | without \"100\"
+             terms show {one} --position 1                    -> refused: no terms of account `{one}` have the position 1
+             terms list --account nobody                      -> refused: there is no account `nobody`
+             terms show nobody                                -> refused: there is no account `nobody`
+
+             invoice list --account nobody                    -> refused: there is no account `nobody`
+             invoice list --from {running} --to {month}       -> refused: the month behind the last one
+             ledger statement nobody                          -> refused: there is no account `nobody`
+             credit list nobody                               -> refused: there is no account `nobody`",
+            month = office.month,
+        ),
+    )?;
+    let accounts = office.json(&["account", "list"])?;
+    let kept = accounts
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|it| it["account"] == one.as_str());
+    let kept = kept.context("the account")?;
+    ensure!(
+        kept["due_days"] == 14 && kept["organisation"] == "group",
+        "{kept}"
+    );
+    ensure!(
+        kept["address"] == serde_json::json!([]) && kept["tax_id"] == Value::Null,
+        "{kept}"
+    );
     Ok(())
 }

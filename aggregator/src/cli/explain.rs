@@ -1,10 +1,11 @@
 //! `explain`: why an amount is what it is, from a line down to hosts and batches. Knows no store.
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::desk::Desk;
 use super::lists::grid;
+use super::paper::noted;
 use super::print;
 use super::question::Question;
 use super::why::{Why, list, word};
@@ -64,12 +65,15 @@ fn text(found: &Value) -> String {
         word(&found["currency"]),
         found["as_of"]["position"]
     );
-    out.push_str(&grid(LINE_COLUMNS, &found["lines"]));
+    let lines = list(&found["lines"]).iter().map(|line| {
+        let mut row = line.clone();
+        row["title"] = json!(noted(line));
+        row
+    });
+    out.push_str(&grid(LINE_COLUMNS, &Value::Array(lines.collect())));
     for line in list(&found["lines"]) {
-        for (name, key) in [("charged", "charged"), ("note", "note")] {
-            if let Some(words) = line[key].as_str().filter(|_| !found["agrees"].is_null()) {
-                out.push_str(&format!("{name}: {words}\n"));
-            }
+        if let Some(words) = line["charged"].as_str().filter(|_| !found["agrees"].is_null()) {
+            out.push_str(&format!("charged: {words}\n"));
         }
         if !found["agrees"].is_null() && !list(&line["tiers"]).is_empty() {
             out.push_str(&grid(TIER_COLUMNS, &line["tiers"]));
@@ -181,8 +185,6 @@ const SUM_COLUMNS: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

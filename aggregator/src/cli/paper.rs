@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tallyman_aggregator_core::accounts::Document;
 use tallyman_paper::Extra;
 
 use super::lists::grid;
 use super::print;
+use super::why::{list, word};
 
 /// Writes a document as PDF or HTML, whichever the file's name says.
 pub fn write(found: &Value, to: &Path, as_json: bool) -> anyhow::Result<()> {
@@ -29,33 +30,26 @@ pub fn write(found: &Value, to: &Path, as_json: bool) -> anyhow::Result<()> {
     if !missing.is_empty() {
         text.push_str(&format!("characters that the PDF can't show: {missing}\n"));
     }
-    let value = serde_json::json!({"file": to, "bytes": bytes.len(), "missing_characters": missing});
+    let value = json!({"file": to, "bytes": bytes.len(), "missing_characters": missing});
     print(as_json, &value, &text)
 }
 
 /// A document for a terminal: its head, its lines, its movements.
 pub fn shown(found: &Value) -> anyhow::Result<String> {
     let (document, standing) = (&found["document"], &found["standing"]);
-    let text = |value: &Value| value.as_str().map_or_else(|| "-".to_owned(), str::to_owned);
     let mut out = format!(
         "{} {} of {} for {}, issued {}, due {}\n",
-        text(&document["kind"]),
-        text(&document["number"]),
-        text(&document["account"]["name"]),
-        text(&document["period"]["month"]),
-        text(&document["issued"]),
-        text(&document["due"]),
+        word(&document["kind"]),
+        word(&document["number"]),
+        word(&document["account"]["name"]),
+        word(&document["period"]["month"]),
+        word(&document["issued"]),
+        word(&document["due"]),
     );
-    let mut rows = Vec::new();
-    for section in document["sections"].as_array().into_iter().flatten() {
-        rows.extend(section["lines"].as_array().into_iter().flatten().cloned());
-    }
-    out.push_str(&grid(
-        &["number", "title", "quantity", "unit", "amount"],
-        &Value::Array(rows),
-    ));
+    let columns = ["number", "section", "title", "quantity", "unit", "amount"];
+    out.push_str(&grid(&columns, &Value::Array(rows(document))));
     for name in ["total", "paid", "credited", "left", "disputed", "status"] {
-        out.push_str(&format!("{name}: {}\n", text(&standing[name])));
+        out.push_str(&format!("{name}: {}\n", word(&standing[name])));
     }
     if standing["payments"].as_array().is_some_and(|all| !all.is_empty()) {
         out.push_str(&grid(
@@ -64,4 +58,52 @@ pub fn shown(found: &Value) -> anyhow::Result<String> {
         ));
     }
     Ok(out)
+}
+
+/// Everything that makes the total, row by row, so that a reader can add it up.
+fn rows(document: &Value) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for section in list(&document["sections"]) {
+        rows.extend(list(&section["lines"]).iter().map(|line| {
+            let mut row = line.clone();
+            row["section"] = section["title"].clone();
+            row["title"] = json!(noted(line));
+            row
+        }));
+    }
+    let sum = |title: &str, amount: &Value| json!({"number": "", "section": "", "title": title, "quantity": "", "unit": "", "amount": amount});
+    rows.push(sum("subtotal", &document["subtotal"]));
+    for name in ["discounts", "credits"] {
+        let all = list(&document[name]).iter();
+        rows.extend(all.map(|it| sum(&percented(it), &it["amount"])));
+    }
+    for tax in list(&document["taxes"]) {
+        let included = if tax["included"] == true {
+            " (included)"
+        } else {
+            ""
+        };
+        let title = format!("{} of {}{included}", percented(tax), word(&tax["basis"]));
+        rows.push(sum(&title, &tax["amount"]));
+    }
+    rows.push(sum("total", &document["total"]));
+    rows
+}
+
+/// A title with the words that explain it.
+pub(super) fn noted(of: &Value) -> String {
+    let title = word(&of["title"]);
+    match of["note"].as_str() {
+        Some(note) => format!("{title} ({note})"),
+        None => title,
+    }
+}
+
+/// A title with its percentage.
+fn percented(of: &Value) -> String {
+    let title = word(&of["title"]);
+    match of["percent"].as_str() {
+        Some(percent) => format!("{title} {percent} %"),
+        None => title,
+    }
 }

@@ -6,12 +6,13 @@ use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
-use tallyman_aggregator_core::accounts::reads::{self, Filter};
+use tallyman_aggregator_core::accounts::month::payer;
+use tallyman_aggregator_core::accounts::reads::{self, Filter, Today};
 use tallyman_aggregator_core::accounts::{Standing, Status, adjust, rebuild};
+use tallyman_aggregator_core::api::agreed::agreed;
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::Read;
-use tallyman_aggregator_core::rating::{BillingZone, Day};
 use tallyman_common::time::WallMs;
 
 use super::why::Why;
@@ -76,6 +77,11 @@ pub enum Question {
     Sellers,
     /// Registered accounts.
     Accounts,
+    /// What was agreed with an account, or with all.
+    Terms {
+        /// With whom.
+        account: Option<String>,
+    },
     /// Why an amount, what if, which prices, the closing sheet.
     Why(Why),
 }
@@ -83,7 +89,7 @@ pub enum Question {
 impl Question {
     /// The answer from one snapshot.
     pub fn answer(self, books: Books<'_>) -> anyhow::Result<Value> {
-        let today = today(books)?;
+        let today = Today::There(books);
         let read = books.store;
         Ok(match self {
             Self::Documents {
@@ -92,6 +98,13 @@ impl Question {
                 to,
                 status,
             } => {
+                account.iter().try_for_each(|it| known(books, it))?;
+                if let (Some(from), Some(to)) = (&from, &to) {
+                    anyhow::ensure!(
+                        from < to,
+                        "--to {to}: it is the month behind the last one, and not behind {from}"
+                    );
+                }
                 let filter = Filter {
                     account,
                     from_month: from,
@@ -104,23 +117,29 @@ impl Question {
                 let found = reads::document(read, &name)?;
                 let (document, record) =
                     found.ok_or_else(|| anyhow!("there is no invoice or note `{name}`"))?;
-                let standing = Standing::of(&record, today)?;
+                let standing = Standing::of(&record, today.of(&record.document.account)?)?;
                 json!({"document": document, "standing": standing, "disputes": record.disputes})
             }
             Self::Adjustment { number, reason } => to_value(adjust::note(books, &number, &reason)?)?,
             Self::Credits { account } => {
+                known(books, &account)?;
                 let found = reads::all_grants_of(read, &account)?;
                 Value::Array(found.iter().map(credit).collect::<Result<_, _>>()?)
             }
             Self::TrialBalance { position } => to_value(trial_balance(read, position, books.position)?)?,
             Self::Journal { from, to } => postings(read, (from, to.map_or(u64::MAX, |to| to)))?,
             Self::Statement { account } => {
+                known(books, &account)?;
                 let all = (WallMs(0), WallMs(u64::MAX));
                 to_value(reads::statement(read, &account, all)?)?
             }
             Self::Ages => to_value(reads::ages(read, today)?)?,
             Self::Sellers => to_value(books.registry.payers.sellers.values().collect::<Vec<_>>())?,
             Self::Accounts => to_value(books.registry.payers.accounts.values().collect::<Vec<_>>())?,
+            Self::Terms { account } => {
+                account.iter().try_for_each(|it| known(books, it))?;
+                to_value(agreed(books, account.as_deref())?)?
+            }
             Self::Why(why) => why.answer(books)?,
             Self::Check => {
                 let faults = rebuild::faults(read)?;
@@ -134,7 +153,16 @@ impl Question {
     }
 }
 
-fn documents(read: &dyn Read, filter: &Filter, today: Day) -> anyhow::Result<Value> {
+/// Refuses an account that nobody registered and no tenant ever named: its empty answers would look like clean ones.
+fn known(books: Books<'_>, account: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        payer(books.registry, account).is_some(),
+        "there is no account `{account}`: `tallyman-aggregator account list` shows them"
+    );
+    Ok(())
+}
+
+fn documents(read: &dyn Read, filter: &Filter, today: Today<'_>) -> anyhow::Result<Value> {
     let page = reads::documents(read, filter, today, (None, ROWS_MAX))?;
     anyhow::ensure!(
         page.next.is_none(),
@@ -181,9 +209,4 @@ fn flat(row: &reads::Row) -> Result<Value, serde_json::Error> {
 fn status_of(text: &str) -> anyhow::Result<Status> {
     let found = Status::ALL.into_iter().find(|status| status.name() == text);
     found.with_context(|| format!("`{text}`: open, paid, overdue, void or disputed is wanted"))
-}
-
-/// The day in UTC.
-fn today(books: Books<'_>) -> anyhow::Result<Day> {
-    Ok(BillingZone::utc().day_of(books.now.hour())?)
 }

@@ -42,10 +42,13 @@ impl WhatIf {
             after,
             month: self.period,
             account: self.account,
-            tenant: self.tenant,
+            tenant: self.tenant.clone(),
         };
         let found = Desk::open(config)?.question(Question::Why(question))?;
-        print(as_json, &found, &text(&found))
+        print(as_json, &found, &text(&found, self.tenant.as_deref()))?;
+        let is_nothing = list(&found["accounts"]).is_empty() && !list(&found["not_rated"]).is_empty();
+        anyhow::ensure!(!is_nothing, "nothing could be rated");
+        Ok(())
     }
 }
 
@@ -92,7 +95,7 @@ impl Diff {
                 tenant: None,
             };
             let found = desk.question(Question::Why(question))?;
-            text.push_str(&self::text(&found));
+            text.push_str(&self::text(&found, None));
             value["what_if"] = found;
         }
         print(as_json, &value, &text)
@@ -108,7 +111,7 @@ fn activated(desk: &mut Desk, name: &str) -> anyhow::Result<(String, PriceBook)>
 }
 
 /// A month on both sides, for a terminal: lines that differ, accounts that do, all.
-fn text(found: &Value) -> String {
+fn text(found: &Value, tenant: Option<&str>) -> String {
     let mut out = format!("{} in {}:\n", word(&found["month"]), word(&found["currency"]));
     let rows: Vec<Value> = list(&found["rows"]).iter().map(row).collect();
     if !rows.is_empty() {
@@ -139,9 +142,11 @@ fn text(found: &Value) -> String {
             word(&it["reason"])
         ));
     }
+    // Discounts, credits and taxes are of accounts: a tenant has its lines alone.
+    let whose = tenant.map_or_else(|| "in all".to_owned(), |it| format!("lines of tenant `{it}`:"));
     let total = &found["total"];
     out.push_str(&format!(
-        "in all {} instead of {}, {} more; {count} of {} accounts change, {} lines stay as they are\n",
+        "{whose} {} instead of {}, {} more; {count} of {} accounts change, {} lines stay as they are\n",
         word(&total["after"]),
         word(&total["before"]),
         word(&total["difference"]),
@@ -208,7 +213,7 @@ mod tests {
             }],
             "total": sides("47.70", "52.47", "4.77"),
         });
-        let text = text(&found);
+        let text = text(&found, None);
         let last =
             "in all 52.47 instead of 47.70, 4.77 more; 1 of 1 accounts change, 3 lines stay as they are\n";
         assert!(text.ends_with(last), "{text}");

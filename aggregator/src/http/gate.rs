@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tallyman_aggregator_core::accounts::explain::{Ask, Explanation, Of, explain};
-use tallyman_aggregator_core::accounts::reads::{self, Filter, Page};
+use tallyman_aggregator_core::accounts::reads::{self, Filter, Page, Today};
 use tallyman_aggregator_core::accounts::run::Due;
 use tallyman_aggregator_core::accounts::standing::Receivable;
 use tallyman_aggregator_core::accounts::{Booked, Document, MoneyCommand};
 use tallyman_aggregator_core::api::usage::{self, Granularity, History, Summary};
 use tallyman_aggregator_core::bills::{self, AsOf, Bill, BillError, Books, Viewer};
-use tallyman_aggregator_core::rating::{BillingZone, Day, ItemKey, parse_hour};
+use tallyman_aggregator_core::rating::{BillingZone, ItemKey, parse_hour};
 use tallyman_aggregator_core::registry::{Command, Registry, TenantTerms};
 use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::Semaphore;
@@ -233,10 +233,9 @@ impl<'a> TenantBooks<'a> {
         bills::draft(self.books, self.tenant(), period, self.scope.viewer())
     }
 
-    /// Today, in the tenant's zone.
-    pub fn today(&self) -> Result<Day, Problem> {
-        let day = self.zone()?.day_of(self.now().hour());
-        day.map_err(|e| Problem::internal(&e))
+    /// Today, where the account that pays is.
+    pub fn today(&self) -> Today<'_> {
+        Today::There(self.books)
     }
 
     /// Invoices and notes of the account that pays for the tenant, whatever the filter says of accounts.
@@ -245,7 +244,7 @@ impl<'a> TenantBooks<'a> {
             account: Some(self.own_account()?.to_owned()),
             ..filter
         };
-        reads::documents(self.books.store, &filter, self.today()?, place).map_err(failed)
+        reads::documents(self.books.store, &filter, self.today(), place).map_err(failed)
     }
 
     /// One of them by identity or number; one of another account is not there.

@@ -10,14 +10,15 @@ use tallyman_aggregator_core::accounts::adjust;
 use tallyman_aggregator_core::accounts::draft::DraftError;
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
 use tallyman_aggregator_core::accounts::ledger::{Posting, TrialBalance};
-use tallyman_aggregator_core::accounts::reads::{self, Ages, Filter, Page, Row, Statement};
+use tallyman_aggregator_core::accounts::reads::{self, Ages, Filter, Page, Row, Statement, Today};
 use tallyman_aggregator_core::accounts::standing::{Dispute, Receivable};
 use tallyman_aggregator_core::accounts::{AccountsError, Booked, Document, MoneyCommand, Standing, Status};
 use tallyman_aggregator_core::api::usage::as_of;
 use tallyman_aggregator_core::bills::AsOf;
-use tallyman_aggregator_core::rating::{BillingZone, Day, Month};
+use tallyman_aggregator_core::rating::{Day, Month};
 use tallyman_common::time::WallMs;
 
+use super::accounts::known;
 use super::ask::{JsonBody, Params, Segment, TENANT_ID};
 use super::auth::{AnyScope, OperatorScope};
 use super::gate::{AllBooks, Api, TenantBooks};
@@ -48,7 +49,7 @@ pub async fn list(
         AnyScope::Operator(scope) => {
             let ask = move |all: AllBooks<'_>| {
                 let place = (after.as_deref(), limit);
-                reads::documents(all.books.store, &filter, today(all)?, place).map_err(failed)
+                reads::documents(all.books.store, &filter, Today::There(all.books), place).map_err(failed)
             };
             api.read_all(scope, ask).await?
         }
@@ -139,14 +140,14 @@ pub async fn one(
         AnyScope::Tenant(scope) => {
             let ask = move |books: TenantBooks<'_>| {
                 let found = books.invoice(&name)?;
-                shown(found, &name, books.as_of(), books.today()?)
+                shown(found, &name, books.as_of(), books.today())
             };
             api.read_tenant(scope, ask).await.map(Json)
         }
         AnyScope::Operator(scope) => {
             let ask = move |all: AllBooks<'_>| {
                 let found = reads::document(all.books.store, &name).map_err(failed)?;
-                shown(found, &name, as_of(all.books), today(all)?)
+                shown(found, &name, as_of(all.books), Today::There(all.books))
             };
             api.read_all(scope, ask).await.map(Json)
         }
@@ -158,8 +159,14 @@ pub(super) fn missing(name: &str) -> Problem {
     Problem::new(Kind::NotFound, format!("there is no invoice or note `{name}`"))
 }
 
-fn shown(found: Option<(Document, Receivable)>, name: &str, as_of: AsOf, today: Day) -> Result<One, Problem> {
+fn shown(
+    found: Option<(Document, Receivable)>,
+    name: &str,
+    as_of: AsOf,
+    today: Today<'_>,
+) -> Result<One, Problem> {
     let (document, record) = found.ok_or_else(|| missing(name))?;
+    let today = today.of(&record.document.account).map_err(failed)?;
     Ok(One {
         as_of,
         document,
@@ -264,6 +271,7 @@ pub async fn movements(
 ) -> Result<Json<Statement>, Problem> {
     params.only(&[])?;
     let ask = move |all: AllBooks<'_>| {
+        known(all.books, &account)?;
         let always = (WallMs(0), WallMs(u64::MAX));
         reads::statement(all.books.store, &account, always).map_err(failed)
     };
@@ -283,7 +291,7 @@ pub async fn due(State(api): State<Api>, scope: OperatorScope, params: Params) -
     let ask = |all: AllBooks<'_>| {
         Ok(Due {
             as_of: as_of(all.books),
-            receivables: reads::ages(all.books.store, today(all)?).map_err(failed)?,
+            receivables: reads::ages(all.books.store, Today::There(all.books)).map_err(failed)?,
         })
     };
     api.read_all(scope, ask).await.map(Json)
@@ -304,12 +312,6 @@ pub async fn book(
         ));
     }
     api.book(&scope, command).await.map(Json)
-}
-
-/// The day in UTC.
-fn today(all: AllBooks<'_>) -> Result<Day, Problem> {
-    let day = BillingZone::utc().day_of(all.books.now.hour());
-    day.map_err(|e| Problem::internal(&e))
 }
 
 pub(super) fn failed(error: AccountsError) -> Problem {

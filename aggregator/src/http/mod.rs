@@ -1,6 +1,8 @@
 //! The API over HTTP: it answers from snapshots and hands changes to the writer. Knows no prices and no disk.
 
 // In reading order: what a request meets, then what it can ask.
+/// Who pays, and what was agreed.
+mod accounts;
 /// What a request asks, read strictly.
 mod ask;
 /// Who asks, and what they may see.
@@ -95,6 +97,8 @@ pub fn router(handle: Handle) -> Router {
             post(why::what_if).layer(DefaultBodyLimit::max(BOOK_BYTES_MAX)),
         )
         .route("/api/v1/admin/closing-sheet/{month}", get(why::closing_sheet))
+        .route("/api/v1/admin/accounts", get(accounts::list))
+        .route("/api/v1/admin/accounts/{account}/terms", get(accounts::terms))
         .route("/api/v1/admin/ledger/trial-balance", get(invoices::balances))
         .route("/api/v1/admin/ledger/journal", get(invoices::postings))
         .route(

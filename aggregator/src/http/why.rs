@@ -61,7 +61,9 @@ impl From<ExplainError> for Problem {
     fn from(error: ExplainError) -> Self {
         match error {
             ExplainError::NoDocument(name) => missing(&name),
-            ExplainError::NoLine { .. } => Self::new(Kind::NotFound, error.to_string()),
+            ExplainError::NoLine { .. } | ExplainError::NoTenant { .. } => {
+                Self::new(Kind::NotFound, error.to_string())
+            }
             ExplainError::Note(_) => Self::new(Kind::Conflict, error.to_string()),
             ExplainError::Question(words) => Self::new(Kind::Parameter, words),
             ExplainError::Draft(error) => error.into(),

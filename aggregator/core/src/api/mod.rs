@@ -1,5 +1,7 @@
 //! Answers to questions, as plain data: pure reads over one snapshot. No arithmetic on amounts, no writes.
 
+/// Terms of accounts.
+pub mod agreed;
 /// Nodes that two hosts speak for.
 pub mod clones;
 /// Sealed hours and judged holes.

@@ -442,7 +442,10 @@ fn a_tenants_bill_is_what_its_account_is_invoiced() {
     };
     for seed in 1..=3 {
         let mut world = world(seed);
-        world.decide(Command::SetAccount(Box::new(account("alone", "America/New_York"))));
+        world.decide(Command::SetAccount(Box::new(account(
+            "alone",
+            "America/New_York",
+        ))));
         agree(&mut world, "alone", OWN);
         for (account, tenant, zone) in [
             ("pool", "anna", "Asia/Shanghai"),

@@ -64,6 +64,14 @@ pub enum ExplainError {
         /// When.
         month: Month,
     },
+    /// The account never paid for the tenant.
+    #[error("account `{account}` pays for no tenant `{tenant}`")]
+    NoTenant {
+        /// Whose lines.
+        tenant: String,
+        /// On whose invoice.
+        account: String,
+    },
     /// The question contradicts itself.
     #[error("{0}")]
     Question(&'static str),
@@ -105,6 +113,18 @@ pub fn explain(books: Books<'_>, of: Of, ask: &Ask, viewer: Viewer) -> Result<Ex
         }
     };
     let payer = payer(books.registry, &account).ok_or(DraftError::NoAccount(account))?;
+    if let Some(tenant) = &ask.tenant
+        && !books
+            .registry
+            .tenants
+            .ever_of(&payer.account)
+            .any(|it| it == tenant)
+    {
+        return Err(ExplainError::NoTenant {
+            tenant: tenant.clone(),
+            account: payer.account,
+        });
+    }
     let mut explained = match (&ask.tenant, &ask.item) {
         (Some(tenant), Some(item)) => {
             let of = (&payer, month);

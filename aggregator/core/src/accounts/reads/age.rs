@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 use tallyman_common::money::{Currency, Money};
 
+use super::Today;
 use crate::accounts::standing::{Receivable, days_late, receivable};
 use crate::accounts::tables::{AccountsError, keys};
 use crate::log::prefix_end;
 use crate::ports::{Read, Table, try_scan};
-use crate::rating::Day;
 
 /// What an account owes, by age.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,8 +44,9 @@ impl Sums {
     }
 }
 
-/// What every account owes on a day, by account and currency.
-pub fn ages(read: &dyn Read, today: Day) -> Result<Vec<Ages>, AccountsError> {
+/// What every account owes today, by account and currency.
+pub fn ages<'a>(read: &dyn Read, today: impl Into<Today<'a>>) -> Result<Vec<Ages>, AccountsError> {
+    let today: Today<'_> = today.into();
     let mut accounts: BTreeMap<(String, Currency), Sums> = BTreeMap::new();
     let from = keys::open(&[]);
     let range = (&from[..], &prefix_end(&from)[..]);
@@ -57,7 +58,7 @@ pub fn ages(read: &dyn Read, today: Day) -> Result<Vec<Ages>, AccountsError> {
         let sums = accounts
             .entry(place)
             .or_insert_with(|| Sums([Money::zero(currency); 7]));
-        let column = match days_late(of.document.due.as_deref(), today) {
+        let column = match days_late(of.document.due.as_deref(), today.of(&of.document.account)?) {
             None => 0,
             Some(..=30) => 1,
             Some(..=60) => 2,

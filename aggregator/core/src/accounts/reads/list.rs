@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 use tallyman_common::ids::hex;
 
+use super::Today;
 use crate::accounts::document::{Document, Kind};
 use crate::accounts::fold::documents_key;
 use crate::accounts::standing::{Receivable, Standing, Status, receivable};
@@ -65,13 +66,14 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// A page of documents as they stand on a day. `after` is the cursor of the page before.
-pub fn documents(
+/// A page of documents as they stand today. `after` is the cursor of the page before.
+pub fn documents<'a>(
     read: &dyn Read,
     filter: &Filter,
-    today: Day,
+    today: impl Into<Today<'a>>,
     (after, rows_max): (Option<&[u8]>, usize),
 ) -> Result<Page, AccountsError> {
+    let today: Today<'_> = today.into();
     let base = filter.account.as_deref();
     let base = base.map_or_else(|| keys::by_month(&[]), |account| keys::by_account(account, &[]));
     let edge = |month: &str| [&base[..], month.as_bytes(), &[0]].concat();
@@ -88,7 +90,8 @@ pub fn documents(
     let mut last = Vec::new();
     try_scan(read, Table::MoneyIndex, (&from, &to), |key, value| {
         let found: Found = parse(Table::MoneyIndex, value)?;
-        let row = row(&standing_of(read, &found.number)?, today)?;
+        let found = standing_of(read, &found.number)?;
+        let row = row(&found, today.of(&found.document.account)?)?;
         if filter.status.is_some_and(|status| row.standing.status != status) {
             return Ok(ControlFlow::Continue(()));
         }

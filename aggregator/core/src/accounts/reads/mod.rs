@@ -18,8 +18,51 @@ use tallyman_common::time::WallMs;
 
 pub use super::tables::GrantState;
 use super::tables::{AccountsError, keys, parse};
+use crate::bills::Books;
 use crate::log::prefix_end;
 use crate::ports::{Read, Table, try_scan};
+use crate::rating::{BillingZone, Day};
+
+/// Which day it is, for those who judge what is late.
+#[derive(Clone, Copy)]
+pub enum Today<'a> {
+    /// This one, whoever owes.
+    Is(Day),
+    /// That of the account's zone: what it owes is due by the day there.
+    There(Books<'a>),
+}
+
+impl Today<'_> {
+    /// The day of an account; that of UTC for one that is not registered.
+    ///
+    /// # Errors
+    /// When the present lies outside the calendar.
+    pub fn of(self, account: &str) -> Result<Day, AccountsError> {
+        let books = match self {
+            Self::Is(day) => return Ok(day),
+            Self::There(books) => books,
+        };
+        let zone = books
+            .registry
+            .payers
+            .accounts
+            .get(account)
+            .map(|it| BillingZone::parse(&it.zone));
+        let day = zone
+            .unwrap_or_else(|| Ok(BillingZone::utc()))
+            .and_then(|it| it.day_of(books.now.hour()));
+        day.map_err(|e| AccountsError::Broken {
+            position: books.position,
+            reason: format!("account `{account}`: {e}"),
+        })
+    }
+}
+
+impl From<Day> for Today<'_> {
+    fn from(day: Day) -> Self {
+        Self::Is(day)
+    }
+}
 
 /// Credits of an account that can be used at an instant, in the order in which they are drawn: priority, then the earlier
 /// end, then the older one.
