@@ -128,6 +128,43 @@ fn where_tiers_are_shared_a_tenant_is_not_told_what_the_others_use() {
     });
 }
 
+#[test]
+fn what_was_agreed_is_shown_to_operators() {
+    run(async {
+        let world = invoiced().await;
+        let account = world.payer("acme");
+        let month = Month::parse(&world.month_text()).unwrap();
+        let agreed = |text: &str| Command::SetTerms {
+            account: account.clone(),
+            text: text.to_owned(),
+            from: BillingZone::utc().month_hours(month).unwrap().start,
+        };
+        for text in ["format = 1\n", "format = 1\npools = true\n"] {
+            world.decide(agreed(text)).await;
+        }
+        let path = format!("/api/v1/admin/accounts/{account}/terms");
+        let terms = world.get(&path, &world.operator).await;
+        check("GET /api/v1/admin/accounts/{account}/terms", &terms);
+        for (at, status, text) in [
+            (0, "replaced", "format = 1\n"),
+            (1, "in force", "format = 1\npools = true\n"),
+        ] {
+            assert_eq!(member(&terms, &format!("/terms/{at}/status")), status);
+            assert_eq!(member(&terms, &format!("/terms/{at}/text")), text);
+            assert_eq!(member(&terms, &format!("/terms/{at}/month")), month.to_string());
+        }
+        let accounts = world.get("/api/v1/admin/accounts", &world.operator).await;
+        check("GET /api/v1/admin/accounts", &accounts);
+        for path in ["/api/v1/admin/accounts", &path] {
+            world.get(path, &world.acme).await.problem(403, "operator-only");
+        }
+        for path in ["accounts/nobody/terms", "ledger/statements/nobody"] {
+            let got = world.get(&format!("/api/v1/admin/{path}"), &world.operator).await;
+            got.problem(404, "not-found");
+        }
+    });
+}
+
 async fn post_book(world: &World, query: &str, token: &str, book: &str) -> Got {
     let path = format!("{WHAT_IF}?{query}");
     world
