@@ -10,6 +10,8 @@ pub mod cli;
 pub mod closer;
 /// The settings' file.
 pub mod config;
+/// Invoices and notes as files.
+mod document_file;
 /// What everything outside the writer holds of it.
 pub mod handle;
 /// The API over HTTP.

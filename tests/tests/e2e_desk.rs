@@ -119,6 +119,7 @@ fn invoices_are_listed_shown_and_printed() -> Result<()> {
         total,
     } = Invoice::of(&office, 2)?;
     let (one, two, page, text) = (file("1.pdf"), file("2.pdf"), file("1.html"), file("1.txt"));
+    let (data, rows) = (file("1.json"), file("1.csv"));
     obey(
         &office,
         &format!(
@@ -133,13 +134,23 @@ fn invoices_are_listed_shown_and_printed() -> Result<()> {
              invoice show INV-999999            -> refused: there is no invoice or note `INV-999999`
              invoice print {it} --to {one}      -> {one} | bytes | without characters
              invoice print {it} --to {two}      -> {two}
+             invoice pdf {it} --to {one}        -> {one} | bytes
              invoice print {it} --to {page}     -> {page}
-             invoice print {it} --to {text}     -> refused: ends in .pdf or .html
+             invoice print {it} --to {data}     -> {data}
+             invoice print {it} --to {rows}     -> {rows}
+             invoice print {it} --to {text}     -> refused: the name ends in .pdf, .html, .csv or .json
              invoice print INV-999999 --to {one} -> refused: there is no invoice or note `INV-999999`"
         ),
     )?;
     let pdf = std::fs::read(&one)?;
     ensure!(pdf.starts_with(b"%PDF-") && pdf == std::fs::read(&two)?);
+    let printed: Value = serde_json::from_str(&std::fs::read_to_string(&data)?)?;
+    let csv = std::fs::read_to_string(&rows)?;
+    ensure!(
+        printed["number"] == it.as_str() && printed["total"] == total.as_str(),
+        "{printed}"
+    );
+    ensure!(csv.lines().count() > 2 && csv.contains(&total), "{csv}");
     let html = std::fs::read_to_string(&page)?;
     for part in [&it, &format!("{account} Limited"), "云海存储有限公司"] {
         ensure!(html.contains(part), "{part} is missing in {html}");
@@ -393,6 +404,11 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
              --json account list                              -> Renamed Limited | without Long Road 1 | without 9131
              seller set cloud --bank 'Bank of Somewhere'      -> seller `cloud` is registered
              --json seller list                               -> 云海存储有限公司 | Bank of Somewhere
+
+             tenant end nobody                                -> refused: there is no tenant `nobody`
+             tenant end {one} --from {running}                -> tenant `{one}` ends at {running}-01T
+             tenant end {one}                                 -> refused: tenant `{one}` has ended
+             bill show {one} --period {month}                 -> Bill (final) of Customer {one} | 存储容量
 
              terms list                                       -> ACCOUNT | without {one}
              terms show {one}                                 -> refused: no terms of account `{one}` are in force

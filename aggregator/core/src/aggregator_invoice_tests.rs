@@ -476,3 +476,38 @@ fn packed_days_change_no_invoice() {
         late
     );
 }
+
+/// Usage before the end is on the month's invoice; what still runs under the claim is nobody's, and is shown.
+#[test]
+fn a_tenant_that_left_has_its_last_invoice() {
+    let (mut world, hours) = billed();
+    let left = TenantTerms {
+        claims: vec![],
+        from: Hour(START.0 + 2),
+        ..world
+            .aggregator
+            .registry()
+            .tenants
+            .latest("acme")
+            .unwrap()
+            .clone()
+    };
+    applied(&mut world, Command::SetTenant(left));
+    world.now = WallMs(world.now.0 + 5 * HOUR_MS);
+    late_host_at(&mut world, 3 * 60);
+    let mut world = until_final((world, hours));
+    let drafts = drafts_of(&world, month());
+    assert_eq!(
+        drafts[0].document.total, "47.70",
+        "as without what came behind the end"
+    );
+    let nobodys = crate::api::operator::unconfirmed(world.books(), START..Hour(START.0 + 24)).unwrap();
+    let nobodys: Vec<_> = nobodys
+        .iter()
+        .map(|it| (&*it.claim, &*it.usage["cpu.time"]))
+        .collect();
+    assert_eq!(nobodys, [("acme", "20000000000")]);
+    issue(&mut world, drafts);
+    next_month(&mut world);
+    assert_eq!(drafts_of(&world, month().next().unwrap()), []);
+}

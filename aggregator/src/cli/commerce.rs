@@ -22,6 +22,14 @@ use crate::io::clock;
 pub enum TenantOrder {
     /// Register a tenant, or change what is given; the rest stays.
     Set(TenantSet),
+    /// End a tenant: from then on its claims are nobody's. What it used before is on its account's last invoice.
+    End {
+        /// Key of the tenant.
+        key: String,
+        /// First hour, day or month without it; this hour without.
+        #[arg(long)]
+        from: Option<String>,
+    },
     /// Show all tenants.
     List,
 }
@@ -61,6 +69,7 @@ impl TenantOrder {
         let mut desk = Desk::open(config)?;
         match self {
             Self::List => print_list(&mut desk, List::Tenants, as_json),
+            Self::End { key, from } => end(&mut desk, (key, from), as_json),
             Self::Set(set) => {
                 let known = desk.list(List::Tenants)?;
                 let known = known.as_array().into_iter().flatten();
@@ -79,7 +88,51 @@ impl TenantOrder {
     }
 }
 
+/// Takes a tenant's claims away. Usage under them stays visible as that of nobody, and is never billed by mistake.
+fn end(desk: &mut Desk, (key, from): (String, Option<String>), as_json: bool) -> anyhow::Result<()> {
+    let known = desk.list(List::Tenants)?;
+    let known = known
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|t| t["tenant"] == key.as_str());
+    let known = known.with_context(|| format!("there is no tenant `{key}`"))?;
+    let set = TenantSet {
+        from,
+        ..TenantSet::of(key)
+    };
+    let mut terms = set.terms(Some(known))?;
+    anyhow::ensure!(
+        !terms.claims.is_empty(),
+        "tenant `{}` has ended: it has no claims",
+        terms.tenant
+    );
+    let claims = std::mem::take(&mut terms.claims).join(", ");
+    let (tenant, account, from) = (terms.tenant.clone(), terms.account.clone(), hour_text(terms.from));
+    let position = desk.command(Command::SetTenant(terms))?;
+    let text = format!(
+        "tenant `{tenant}` ends at {from}: what it used before is on the invoices of account `{account}` up to that month; \
+         usage under its claims ({claims}) is nobody's from then on; fees of the account's plan end by its terms\n"
+    );
+    let value = json!({"tenant": tenant, "from": from, "claims": claims, "position": position});
+    print(as_json, &value, &text)
+}
+
 impl TenantSet {
+    /// Nothing is changed but the key's.
+    fn of(key: String) -> Self {
+        Self {
+            key,
+            name: None,
+            claim: Vec::new(),
+            account: None,
+            zone: None,
+            currency: None,
+            language: None,
+            from: None,
+        }
+    }
+
     fn terms(&self, known: Option<&Value>) -> anyhow::Result<TenantTerms> {
         let said = |given: &Option<String>, field: &str, fallback: &str| {
             let before = known.and_then(|t| t[field].as_str());

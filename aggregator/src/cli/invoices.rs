@@ -1,6 +1,5 @@
 //! `invoice`: lists and shows what was issued, and orders payments, notes, voids and disputes.
-//!
-//! An order without `--trace` is named by its content: the same order again is done once. Knows no store.
+//! Without `--trace` an order is named by its content: the same one again is done once. Knows no store.
 
 use std::path::PathBuf;
 
@@ -41,7 +40,8 @@ pub enum InvoiceOrder {
         /// Number or identity.
         name: String,
     },
-    /// Write one as PDF, or as HTML when the file is named so.
+    /// Write one as a file: PDF, HTML, CSV or JSON, as its name ends.
+    #[command(visible_alias = "pdf")]
     Print {
         /// Number or identity.
         name: String,

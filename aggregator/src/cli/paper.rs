@@ -10,8 +10,9 @@ use tallyman_paper::Extra;
 use super::lists::grid;
 use super::print;
 use super::why::{list, word};
+use crate::document_file::{Format, document_file};
 
-/// Writes a document as PDF or HTML, whichever the file's name says.
+/// Writes a document as what the file's name says.
 pub fn write(found: &Value, to: &Path, as_json: bool) -> anyhow::Result<()> {
     let document: Document = serde_json::from_value(found["document"].clone())?;
     let extra = Extra {
@@ -19,13 +20,15 @@ pub fn write(found: &Value, to: &Path, as_json: bool) -> anyhow::Result<()> {
             .as_str()
             .map(str::to_owned),
     };
-    let bytes = match to.extension().and_then(|it| it.to_str()) {
-        Some("pdf") => tallyman_paper::pdf(&document, &extra)?,
-        Some("html") => tallyman_paper::html(&document, &extra).into_bytes(),
-        _ => anyhow::bail!("{}: the name ends in .pdf or .html", to.display()),
-    };
+    let format = to.extension().and_then(|it| it.to_str()).and_then(Format::parse);
+    let format =
+        format.with_context(|| format!("{}: the name ends in .pdf, .html, .csv or .json", to.display()))?;
+    let bytes = document_file(&document, &extra, format)?;
     std::fs::write(to, &bytes).with_context(|| to.display().to_string())?;
-    let missing: String = tallyman_paper::missing_glyphs(&document).into_iter().collect();
+    let missing: String = match format {
+        Format::Pdf => tallyman_paper::missing_glyphs(&document).into_iter().collect(),
+        _ => String::new(),
+    };
     let mut text = format!("{}: {} bytes\n", to.display(), bytes.len());
     if !missing.is_empty() {
         text.push_str(&format!("characters that the PDF can't show: {missing}\n"));

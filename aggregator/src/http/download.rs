@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use tallyman_aggregator_core::accounts::Document;
 use tallyman_aggregator_core::accounts::reads;
 use tallyman_aggregator_core::accounts::standing::Receivable;
-use tallyman_aggregator_core::api::report::{document_csv, usage_csv};
+use tallyman_aggregator_core::api::report::usage_csv;
 use tallyman_aggregator_core::rating::Month;
 use tallyman_paper::Extra;
 
@@ -16,39 +16,7 @@ use super::auth::{AnyScope, OperatorScope};
 use super::gate::{AllBooks, Api, TenantBooks};
 use super::invoices::{failed, missing};
 use super::problem::Problem;
-
-/// Comma-separated values, as a content type.
-const CSV: &str = "text/csv; charset=utf-8";
-
-/// What a file is made as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Pdf,
-    Html,
-    Json,
-    Csv,
-}
-
-impl Format {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "pdf" => Some(Self::Pdf),
-            "html" => Some(Self::Html),
-            "json" => Some(Self::Json),
-            "csv" => Some(Self::Csv),
-            _ => None,
-        }
-    }
-
-    fn kind(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Pdf => ("application/pdf", "pdf"),
-            Self::Html => ("text/html; charset=utf-8", "html"),
-            Self::Json => ("application/json", "json"),
-            Self::Csv => (CSV, "csv"),
-        }
-    }
-}
+use crate::document_file::{CSV_TYPE, Format, document_file};
 
 /// `GET /api/v1/billing/invoices/{id}/download`
 pub async fn download(
@@ -84,17 +52,12 @@ fn file(document: &Document, record: Receivable, format: Format) -> Result<Vec<u
     let extra = Extra {
         external_tax_number: record.external_tax_number,
     };
-    match format {
-        Format::Pdf => tallyman_paper::pdf(document, &extra).map_err(|e| Problem::internal(&e)),
-        Format::Html => Ok(tallyman_paper::html(document, &extra).into_bytes()),
-        Format::Csv => Ok(document_csv(document).into_bytes()),
-        Format::Json => serde_json::to_vec(document).map_err(|e| Problem::internal(&e)),
-    }
+    document_file(document, &extra, format).map_err(|e| Problem::internal(&e))
 }
 
 /// What it is, and what a browser calls the file: its number has nothing that would need quoting.
 fn headers(document: &Document, format: Format) -> Result<HeaderMap, Problem> {
-    let (kind, ending) = format.kind();
+    let (kind, ending) = (format.content_type(), format.name());
     let name = document.number.as_ref().map_or(&document.id, |number| number);
     let place = format!("attachment; filename=\"{name}.{ending}\"");
     let mut headers = HeaderMap::new();
@@ -118,7 +81,7 @@ pub async fn usage_report(
     let ask = move |all: AllBooks<'_>| Ok(usage_csv(all.books, month));
     let text = api.read_all(scope, ask).await?;
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(CSV));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(CSV_TYPE));
     let place = format!("attachment; filename=\"usage-{month}.csv\"");
     let place = HeaderValue::from_str(&place).map_err(|e| Problem::internal(&e))?;
     headers.insert(CONTENT_DISPOSITION, place);
