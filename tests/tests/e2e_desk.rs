@@ -406,7 +406,7 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
              --json seller list                               -> 云海存储有限公司 | Bank of Somewhere
 
              tenant end nobody                                -> refused: there is no tenant `nobody`
-             tenant end {one} --from {running}                -> tenant `{one}` ends at {running}-01T
+             tenant end {one} --from {running}                -> tenant `{one}` ends at | is nobody
              tenant end {one}                                 -> refused: tenant `{one}` has ended
              bill show {one} --period {month}                 -> Bill (final) of Customer {one} | 存储容量
 
