@@ -7,9 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use tallyman_aggregator_core::accounts::past::Sealed;
+use tallyman_aggregator_core::accounts::draft::DraftError;
+use tallyman_aggregator_core::accounts::past::{Prepared, Sealed};
+use tallyman_aggregator_core::accounts::run::accounts;
 use tallyman_aggregator_core::accounts::what_if::{Ask, WhatIf, WhatIfError, chosen, part, together};
+use tallyman_aggregator_core::api::report;
 use tallyman_aggregator_core::bills::Books;
+use tallyman_aggregator_core::rating::Month;
 
 use crate::limits::BILL_PIECE;
 
@@ -24,6 +28,19 @@ pub fn what_if(books: Books<'_>, ask: &Ask) -> Result<WhatIf, WhatIfError> {
         part((books, &sealed.past(books.store)), ask, piece)
     });
     together(books, ask, parts.into_iter().collect::<Result<_, _>>()?)
+}
+
+/// The usage of all tenants of a month, as comma-separated values.
+///
+/// # Errors
+/// When the month lies outside the calendar or the store can't be read. What is wrong with one account is told in its rows.
+pub fn usage_report(books: Books<'_>, month: Month) -> Result<String, DraftError> {
+    let all: Vec<String> = accounts(books.registry).into_iter().collect();
+    let prepared = Prepared::read(books, month)?;
+    let parts = in_pieces(&all, |piece| {
+        report::part((books, &prepared.past(books.store)), month, piece)
+    });
+    Ok(report::usage_csv(parts.into_iter().flatten().collect()))
 }
 
 /// What `each` makes of every piece, in their order.

@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, HeaderValue};
 use tallyman_aggregator_core::accounts::Document;
 use tallyman_aggregator_core::accounts::reads;
 use tallyman_aggregator_core::accounts::standing::Receivable;
-use tallyman_aggregator_core::api::report::usage_csv;
 use tallyman_aggregator_core::rating::Month;
 use tallyman_paper::Extra;
 
@@ -17,6 +16,7 @@ use super::gate::{AllBooks, Api, TenantBooks};
 use super::invoices::{failed, missing};
 use super::problem::Problem;
 use crate::document_file::{CSV_TYPE, Format, document_file};
+use crate::whole;
 
 /// `GET /api/v1/billing/invoices/{id}/download`
 pub async fn download(
@@ -78,7 +78,7 @@ pub async fn usage_report(
     let month = params.read("month", EXPECTED, |text| Month::parse(text).ok())?;
     let month =
         month.ok_or_else(|| Problem::parameter("month", format!("say which: {EXPECTED}"), EXPECTED))?;
-    let ask = move |all: AllBooks<'_>| Ok(usage_csv(all.books, month));
+    let ask = move |all: AllBooks<'_>| whole::usage_report(all.books, month).map_err(Problem::from);
     let text = api.read_all(scope, ask).await?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(CSV_TYPE));

@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use tallyman_common::money::Money;
 use tallyman_common::time::Hour;
@@ -27,8 +28,12 @@ use crate::registry::Account;
 const BACK_HOURS: u32 = 400 * 24;
 
 /// Accounts with usage that came behind the seal of its hour, and the months of it.
-#[derive(Debug, Clone, Default)]
-pub struct LateMonths(BTreeMap<String, BTreeSet<Month>>);
+#[derive(Debug, Clone)]
+pub struct LateMonths {
+    months: BTreeMap<String, BTreeSet<Month>>,
+    /// Nobody looked before this hour.
+    oldest: Hour,
+}
 
 /// Lines for late usage, and which part of it they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +77,10 @@ impl LateMonths {
     /// now, and some come to no difference.
     pub fn read(books: Books<'_>) -> Result<Self, BillError> {
         let Some(newest) = books.registry.seals.newest() else {
-            return Ok(Self::default());
+            return Ok(Self {
+                months: BTreeMap::new(),
+                oldest: Hour(0),
+            });
         };
         let oldest = newest.0.checked_sub(BACK_HOURS).map_or(Hour(0), Hour);
         let mut found: BTreeMap<String, BTreeSet<Month>> = BTreeMap::new();
@@ -84,19 +92,28 @@ impl LateMonths {
                 .map_err(|e| BillError::Rating(e.to_string()))?;
             found.entry(account).or_default().insert(month);
         }
-        Ok(Self(found))
+        Ok(Self {
+            months: found,
+            oldest,
+        })
+    }
+
+    /// Whether a month of an account may be another one now than when it was sealed.
+    pub fn may_have_changed(&self, account: &str, (month, hours): (Month, &Range<Hour>)) -> bool {
+        let known = self.months.get(account);
+        hours.start < self.oldest || known.is_some_and(|it| it.contains(&month))
     }
 
     /// Months of an account before one, oldest first.
     fn before(&self, account: &str, month: Month) -> impl Iterator<Item = Month> {
-        let known = self.0.get(account).into_iter().flatten();
+        let known = self.months.get(account).into_iter().flatten();
         known.copied().filter(move |it| *it < month)
     }
 
     /// Positions from which on months before one are to be billed again, of all accounts.
     pub(super) fn positions(&self, books: Books<'_>, month: Month) -> Result<BTreeSet<u64>, DraftError> {
         let mut found = BTreeSet::new();
-        for key in self.0.keys() {
+        for key in self.months.keys() {
             let Some(account) = books.registry.payers.accounts.get(key) else {
                 continue;
             };

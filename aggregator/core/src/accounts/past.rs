@@ -48,7 +48,7 @@ impl<'a> Past<'a> {
     }
 
     /// What completeness is told by at the books' position.
-    pub(super) fn common(&self, books: Books<'_>) -> Result<Arc<Common>, BillError> {
+    pub(crate) fn common(&self, books: Books<'_>) -> Result<Arc<Common>, BillError> {
         if let Some(known) = self.commons.borrow().get(&books.position) {
             return Ok(known.clone());
         }

@@ -99,7 +99,7 @@ pub(super) fn final_bill(
 }
 
 /// [`PREVIEW`] or [`COMPLETE`].
-pub(super) fn status(books: Books<'_>, period: &Range<Hour>) -> &'static str {
+pub(crate) fn status(books: Books<'_>, period: &Range<Hour>) -> &'static str {
     let end = period.end.start();
     let is_settled = books.now.0 >= end.0 + COMPLETE_AFTER_MS;
     if is_settled || (books.now >= end && every_node_is_past(books, end)) {

@@ -151,10 +151,15 @@ pub fn sheet(books: Books<'_>, month: Month, currency: Option<Currency>) -> Resu
     let is_final = reading.find_tenants((&payers, currency, month), &past)?;
     reading.add_cells()?;
     reading.add_held()?;
+    let late = LateMonths::read(books)?;
     for payer in &payers {
-        reading.add_account((payer, month), &past)?;
+        reading.add_account((payer, month), (&past, &late))?;
     }
-    finish((reading, &past), (payers, currency, month), (zone, is_final))
+    finish(
+        (reading, &past, &late),
+        (payers, currency, month),
+        (zone, is_final),
+    )
 }
 
 fn only_currency(books: Books<'_>) -> Result<Currency, SheetError> {
@@ -210,7 +215,7 @@ impl Reading<'_> {
 }
 
 fn finish(
-    (reading, past): (Reading<'_>, &Past<'_>),
+    (reading, past, late): (Reading<'_>, &Past<'_>, &LateMonths),
     (payers, currency, month): (Vec<Payer>, Currency, Month),
     (zone, is_final): (BillingZone, bool),
 ) -> Result<Sheet, SheetError> {
@@ -235,7 +240,7 @@ fn finish(
         amount_exact = amount_exact.checked_add(amount)?;
         made.push(row);
     }
-    let (accounts, not_billed) = by_account((who.books, past), &payers, (currency, month))?;
+    let (accounts, not_billed) = by_account((who.books, past, late), &payers, (currency, month))?;
     let balances = made.iter().all(|it| it.balances);
     let more_faults = faults.len().checked_sub(FAULTS_MAX).map_or(0, |more| more as u64);
     faults.truncate(FAULTS_MAX);
@@ -265,16 +270,15 @@ fn finish(
 
 /// What the month comes to by account, and who has no sum.
 fn by_account(
-    (books, past): (Books<'_>, &Past<'_>),
+    (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
     payers: &[Payer],
     (currency, month): (Currency, Month),
 ) -> Result<(Vec<AccountRow>, Vec<NotBilled>), SheetError> {
     let (mut accounts, mut not_billed) = (Vec::new(), Vec::new());
-    let late = LateMonths::read(books)?;
     for payer in payers {
         let hours = BillingZone::parse(&payer.zone)?.month_hours(month)?;
         let is_final = books.registry.seals.is_final(&hours);
-        match money::row((books, past, &late), (payer, currency), (month, is_final)) {
+        match money::row((books, past, late), (payer, currency), (month, is_final)) {
             Ok(row) => accounts.push(row),
             Err(error) => not_billed.push(NotBilled {
                 account: payer.account.clone(),

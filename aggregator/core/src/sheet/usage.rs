@@ -17,6 +17,7 @@ use tallyman_common::wire::Header;
 
 use super::SheetError;
 use super::parts::{Place, RowKey, Rows, TooLarge, items_of, nano, nano_of, sign, version_of};
+use crate::accounts::adjust::LateMonths;
 use crate::accounts::draft::{DraftError, Past};
 use crate::accounts::month::{AccountMonth, Payer, View, at_month};
 use crate::bills::account::Payee;
@@ -148,13 +149,14 @@ impl Reading<'_> {
     pub fn add_account(
         &mut self,
         (payer, month): (&Payer, Month),
-        past: &Past<'_>,
+        (past, late): (&Past<'_>, &LateMonths),
     ) -> Result<(), SheetError> {
         let books = self.who.books;
-        let is_final = at_month(books, (payer, month), (View::Billed, past), |it| {
-            self.add_billed(&it).map(|()| it.is_final)
+        let has_changed = at_month(books, (payer, month), (View::Billed, past), |it| {
+            self.add_billed(&it)?;
+            Ok::<_, SheetError>(it.is_final && late.may_have_changed(&payer.account, (month, &it.hours)))
         })?;
-        if is_final {
+        if has_changed {
             // What stands now, without what stood then.
             at_month(books, (payer, month), (View::Now, past), |it| {
                 self.add_late(&it, 1)
