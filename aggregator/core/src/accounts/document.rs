@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const DOCUMENT_FORMAT: u32 = 1;
 
 /// What a document is.
-pub use crate::registry::money::{Adjusted, DocumentKind as Kind};
+pub use crate::registry::money::{Adjusted, BilledFee, DocumentKind as Kind};
 
 /// Who sells, or who pays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,4 +263,7 @@ pub struct Document {
     /// Earlier months whose late usage it bills.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adjusted: Vec<Adjusted>,
+    /// For which days its fees of plans are, and what is left of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fees: Vec<BilledFee>,
 }

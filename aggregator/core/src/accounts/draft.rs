@@ -16,14 +16,14 @@ use super::document::{Document, Kind, Party, Period};
 pub use super::past::Past;
 use super::past::final_seal;
 use super::reads::grants_of;
-use super::sections::{coverage, deduction, price_books, sections, tax};
+use super::sections::{coverage, deduction, fees, price_books, sections, tax};
 use super::tables::AccountsError;
 use crate::bills::account::payees;
 use crate::bills::month::{MonthUsage, rate_month};
 use crate::bills::{BillError, Books, Viewer, last_priced};
 use crate::rating::policy::{ORDER, Titles};
 use crate::rating::statement::{Grant, Input, Statement, StatementLine, statement};
-use crate::rating::{BillingZone, BookVersions, Day, ItemKey, Month, hour_text};
+use crate::rating::{BillingZone, BookVersions, Day, ItemKey, Month, Terms, hour_text};
 use crate::registry::{Account, Seller};
 
 /// Why there is no draft.
@@ -199,11 +199,13 @@ pub(super) fn rated(
     let payees = payees(books, &account.account, (&terms, month, &hours), &versions)?;
     let usage = rate_month(books, (&payees, &versions), zone, hours.clone(), terms.pools)?;
     let ahead = billed_ahead(books, (&account.account, &account.currency), month)?;
+    let before = terms_before(books, &account.account, (zone, month))?;
     let input = Input {
         sums: &usage.sums,
         books: &versions,
         until: last_priced(&versions, &hours, books.now),
         terms: &terms,
+        before: Some(&before),
         month,
         zone,
         grants,
@@ -216,6 +218,18 @@ pub(super) fn rated(
         usage,
         versions,
     })
+}
+
+/// What was agreed for the month before.
+pub(super) fn terms_before(
+    books: Books<'_>,
+    account: &str,
+    (zone, month): (&BillingZone, Month),
+) -> Result<Terms, DraftError> {
+    let hours = zone
+        .month_hours(month.previous().map_err(rating)?)
+        .map_err(rating)?;
+    Ok(books.registry.payers.terms(account, hours.start))
 }
 
 /// Credits that can pay usage up to the month's end.
@@ -320,5 +334,6 @@ fn document(
         price_books: price_books(&versions, hours),
         position: books.position,
         adjusted: Vec::new(),
+        fees: fees(&made, language),
     })
 }

@@ -236,6 +236,7 @@ impl Note<'_> {
         paper.taxes = Vec::new();
         paper.faults = Vec::new();
         paper.adjusted = Vec::new();
+        paper.fees = Vec::new();
         paper
     }
 }

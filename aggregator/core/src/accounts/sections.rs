@@ -8,7 +8,9 @@ use std::ops::Range;
 use tallyman_common::money::{Money, MoneyError};
 use tallyman_common::time::Hour;
 
-use super::document::{Coverage, Deduction, Hole, Line, PricedBy, Section, SectionKind, Tax, TierLine};
+use super::document::{
+    BilledFee, Coverage, Deduction, Hole, Line, PricedBy, Section, SectionKind, Tax, TierLine,
+};
 use crate::bills::{Books, Completeness, InferredUsage, book_refs};
 use crate::rating::statement::{self, Cause, Statement, StatementLine};
 use crate::rating::{BookVersions, Month};
@@ -104,11 +106,6 @@ fn line(line: &StatementLine, number: u32, language: &str) -> Line {
     }
 }
 
-/// What the note of a month's fee begins with: the next month's draft finds by it what was billed ahead.
-pub(super) fn fee_note_prefix(month: Month) -> String {
-    format!("{month}: ")
-}
-
 fn note(cause: &Cause, language: &str) -> Option<String> {
     let zh = language == "zh";
     match cause {
@@ -145,15 +142,31 @@ fn note(cause: &Cause, language: &str) -> Option<String> {
             }
             .to_owned(),
         ),
-        Cause::Fee { month, days, of } => {
-            let prefix = fee_note_prefix(*month);
-            Some(if zh {
-                format!("{prefix}{days}/{of} 天")
-            } else {
-                format!("{prefix}{days} of {of} days")
-            })
-        }
+        Cause::Fee { period, days, of } => Some(if zh {
+            format!("{period}: {days}/{of} 天")
+        } else {
+            format!("{period}: {days} of {of} days")
+        }),
     }
+}
+
+/// For which days the fees of a statement are, and what is left of each.
+pub(super) fn fees(made: &Statement, language: &str) -> Vec<BilledFee> {
+    let of_line = |it: &statement::FeeOfLine| {
+        let line = &made.lines[it.line];
+        BilledFee {
+            plan: line.item.to_string(),
+            title: line.titles.in_language(language).to_owned(),
+            tax_class: line.tax_class.clone(),
+            from: it.period.from,
+            until: it.period.until,
+            more: it.more.clone(),
+            less: it.less.clone(),
+            fee: it.fee,
+            net: made.net[it.line],
+        }
+    };
+    made.fees.iter().map(of_line).collect()
 }
 
 pub(super) fn deduction(it: &statement::Deduction, language: &str) -> Deduction {

@@ -230,6 +230,13 @@ pub mod keys {
         key(b'l', &[account, month])
     }
 
+    /// What an account's invoices have of fees of plans, by month and number.
+    pub fn fees_of(account: &str, rest: &[&str]) -> Vec<u8> {
+        let mut of = key(b'f', &[account]);
+        of.extend_from_slice(&key(0, rest)[1..]);
+        of
+    }
+
     /// Documents of an account, by month and number.
     pub fn by_account(account: &str, rest: &[&str]) -> Vec<u8> {
         let mut of = key(b'a', &[account]);

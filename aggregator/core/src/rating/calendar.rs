@@ -172,6 +172,11 @@ impl Day {
         step(self.0, Span::new().days(1)).map(Self)
     }
 
+    /// The same day so many years later; February 28 where there is no 29.
+    pub fn after_years(self, years: i16) -> Result<Self, CalendarError> {
+        step(self.0, Span::new().years(years)).map(Self)
+    }
+
     /// The civil date.
     pub fn date(self) -> Date {
         self.0

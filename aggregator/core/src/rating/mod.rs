@@ -10,6 +10,8 @@
 pub mod book;
 /// Hours, days and months of a billing time zone.
 pub mod calendar;
+/// Sets of days.
+pub mod days;
 /// Instants as text, and back.
 pub mod instant;
 /// Tiers: the function F(q) from a quantity to an amount.
@@ -48,6 +50,7 @@ use tallyman_common::time::Hour;
 
 pub use book::{BookVersions, Charge, Fault, Item, ItemKey, Over, PriceBook, Selection};
 pub use calendar::{BillingZone, Day, Month, hour_text, parse_hour};
+pub use days::Days;
 pub use ladder::TierPart;
 pub use period::{HourUsage, Position, RatedLine, rate_hour, rate_period};
 pub use select::{MeterSum, quantities_of_hour, quantity_of};

@@ -113,7 +113,7 @@ pub struct Surcharge {
 pub enum Cycle {
     /// Each month.
     Month,
-    /// In the month in which it began, and again each twelve months.
+    /// Each twelve months from the plan's first day on.
     Year,
 }
 

@@ -1,7 +1,9 @@
-//! What was agreed with one account: member class, plan, commitment, coupons, prices of its own. From TOML, dated by the
+//! What was agreed with one account: member class, plans, commitment, coupons, prices of its own. From TOML, dated by the
 //! month from which they hold.
 //!
 //! It must not know who the account is, nor its balance.
+
+use std::collections::BTreeMap;
 
 use tallyman_common::ids::Digest;
 use tallyman_common::money::Price;
@@ -9,6 +11,7 @@ use tallyman_common::money::Price;
 use super::RatingError;
 use super::book::{BookVersions, Fault, Item, ItemKey, PriceBook};
 use super::calendar::{Day, Month};
+use super::days::Days;
 use super::policy::{Cut, Titles};
 
 /// Terms without faults.
@@ -16,8 +19,8 @@ use super::policy::{Cut, Titles};
 pub struct Terms {
     /// Member class, for discounts.
     pub class: Option<String>,
-    /// The plan.
-    pub subscription: Option<Subscription>,
+    /// The plans, one after the other: in the order of their days, which don't overlap.
+    pub subscriptions: Vec<Subscription>,
     /// What the account pays for usage in a month at least, after discounts.
     pub commitment: Option<Price>,
     /// No tax is due.
@@ -74,7 +77,7 @@ impl Terms {
     pub fn none() -> Self {
         Self {
             class: None,
-            subscription: None,
+            subscriptions: Vec::new(),
             commitment: None,
             tax_exempt: false,
             pools: false,
@@ -90,12 +93,20 @@ impl Terms {
         super::book::parse_terms(text, book)
     }
 
-    /// The plan of a month: what belongs to a plan is not for months in which no day has it.
+    /// The plan that counts in a month: of those that have a day of it the one with the most, of as many the later one.
+    /// What belongs to a plan is not for months in which no day has it.
     pub fn plan_in(&self, month: Month) -> Option<&ItemKey> {
-        let subscription = self.subscription.as_ref()?;
-        let has_begun = subscription.from.month() <= month;
-        let goes_on = subscription.until.is_none_or(|it| it > month.first_day());
-        (has_begun && goes_on).then_some(&subscription.plan)
+        let next = month.next().ok()?.first_day();
+        let mut days: BTreeMap<&ItemKey, (u32, Day)> = BTreeMap::new();
+        for it in &self.subscriptions {
+            let own = it.days(month.first_day(), next);
+            if !own.is_empty() {
+                let (sum, last) = days.entry(&it.plan).or_insert((0, it.from));
+                (*sum, *last) = (*sum + own.count(), it.from);
+            }
+        }
+        let counts = days.into_iter().max_by_key(|(_, it)| *it);
+        counts.map(|(plan, _)| plan)
     }
 
     /// The price books as they are for a tenant in a month: with its own items, and with the quantities that its plan
@@ -119,6 +130,14 @@ impl Terms {
     /// Whether its tenants have different prices.
     pub fn differs_by_tenant(&self) -> bool {
         self.overrides.iter().any(|it| it.tenant.is_some())
+    }
+}
+
+impl Subscription {
+    /// Its days among those of `from..until`.
+    pub fn days(&self, from: Day, until: Day) -> Days {
+        let until = self.until.map_or(until, |own| own.min(until));
+        Days::between(self.from.max(from), until)
     }
 }
 

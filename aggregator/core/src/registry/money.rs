@@ -6,6 +6,8 @@ use tallyman_common::ids::Digest;
 use tallyman_common::money::Money;
 use tallyman_common::time::WallMs;
 
+use crate::rating::{Day, Days};
+
 /// What a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -187,6 +189,35 @@ pub struct Issued {
     /// Earlier months whose late usage it bills.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adjusted: Vec<Adjusted>,
+    /// Fees of plans that it bills or gives back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fees: Vec<BilledFee>,
+}
+
+/// What an invoice bills of a plan's fee, or gives back of it. All that invoices of an account that are not void have of a
+/// plan and period, added up, is what was billed for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BilledFee {
+    /// Key of the plan.
+    pub plan: String,
+    /// Its title, as on the invoice.
+    pub title: String,
+    /// Its tax class.
+    pub tax_class: String,
+    /// First day of the month or year that the whole fee is for.
+    pub from: Day,
+    /// First day after it.
+    pub until: Day,
+    /// Days of it that are billed, each interval with the first day behind it.
+    #[serde(default, skip_serializing_if = "Days::is_empty")]
+    pub more: Days,
+    /// Days of it that come back.
+    #[serde(default, skip_serializing_if = "Days::is_empty")]
+    pub less: Days,
+    /// The fee of these days before coupons and credits; negative where it comes back.
+    pub fee: Money,
+    /// What they left of it.
+    pub net: Money,
 }
 
 /// Late usage of a month that has its invoice is on a document: what came between two positions, each part of it once.

@@ -14,11 +14,19 @@ use tallyman_aggregator_core::rating::statement::Grant;
 use tallyman_common::money::Money;
 
 use crate::exact::Ratio;
-use crate::product::{Case, Outcome, Use, key};
+use crate::product::{Ahead, Case, Outcome, Use, key};
 use crate::{hand, table};
 
 /// Sections that a person writes; all behind them is expected.
-const GIVEN: &[&str] = &["price book", "terms", "month", "billed ahead", "credits", "usage"];
+const GIVEN: &[&str] = &[
+    "price book",
+    "terms",
+    "terms before",
+    "month",
+    "billed ahead",
+    "credits",
+    "usage",
+];
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -111,18 +119,30 @@ fn case(name: &str, given: &str) -> Case {
                 case.month = row[0].to_owned();
                 case.zone = row[1].to_owned();
             }
-            ("billed ahead", rows) => {
-                case.ahead = rows
-                    .iter()
-                    .map(|it| (it[0].to_owned(), it[1].to_owned()))
-                    .collect();
-            }
+            ("terms before", _) => case.before = Some(body.to_owned()),
+            ("billed ahead", rows) => case.ahead = rows.iter().map(|it| ahead(it)).collect(),
             ("credits", rows) => case.grants = rows.iter().map(|it| grant(it)).collect(),
             ("usage", rows) => case.usage = rows.iter().flat_map(|it| uses(it)).collect(),
             _ => panic!("{name}: section `{title}` has one row"),
         }
     }
     case
+}
+
+/// `plan | fee` of this month; or `plan | fee | what was left of it | period | days of it`, both half-open.
+fn ahead(row: &[&str]) -> Ahead {
+    let interval = |at: usize| {
+        let (from, until) = row.get(at)?.split_once('/').expect("from/until");
+        Some([from.to_owned(), until.to_owned()])
+    };
+    Ahead {
+        plan: row[0].to_owned(),
+        fee: row[1].to_owned(),
+        net: row.get(2).unwrap_or(&row[1]).to_string(),
+        period: interval(3),
+        days: interval(4).or(interval(3)),
+        is_settled: false,
+    }
 }
 
 fn hour(text: &str) -> u32 {

@@ -19,6 +19,8 @@ mod golden;
 mod model;
 // The naive model: months.
 mod month;
+// The naive model: fees.
+mod fees;
 // Months of zones, by hand.
 mod zones;
 // Random worlds.

@@ -2,6 +2,7 @@
 //! that order (docs/PRICES.md). Fractions; calls nothing of the product.
 
 use crate::exact::Ratio;
+use crate::fees::{self, Ahead, Subscription};
 use crate::model::{Charge, Item, Rated, graduated};
 
 #[derive(Clone, Debug)]
@@ -50,15 +51,8 @@ pub struct Policies {
     pub tax_included: bool,
     pub discounts: Vec<Discount>,
     pub surcharges: Vec<Surcharge>,
-    pub plan: Option<Plan>,
+    pub plans: Vec<Plan>,
     pub taxes: Vec<(String, Ratio)>,
-}
-
-/// A plan from a day on, in days of the model's calendar: months are counted from 0, days of a month from 0.
-#[derive(Clone, Debug)]
-pub struct Subscription {
-    pub from: (u32, u32),
-    pub until: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,23 +68,31 @@ pub struct Coupon {
 #[derive(Clone, Debug)]
 pub struct Agreed {
     pub class: Option<String>,
-    pub subscription: Option<Subscription>,
+    /// In the order of their days.
+    pub subscriptions: Vec<Subscription>,
+    /// The same of the month before.
+    pub before: Vec<Subscription>,
     pub commitment: Option<Ratio>,
     pub tax_exempt: bool,
     pub coupons: Vec<Coupon>,
     /// Key, amount, items.
     pub grants: Vec<(String, Ratio, Vec<String>)>,
-    /// Plan, fee; in order.
-    pub ahead: Vec<(String, Ratio)>,
+    pub ahead: Vec<Ahead>,
 }
 
-/// The month that is billed: its number and its length, and that of the next.
+/// The month that is billed: its number and its length.
 #[derive(Clone, Copy, Debug)]
 pub struct Which {
     pub number: u32,
-    pub days: u32,
-    pub next_days: u32,
     pub hours: u32,
+}
+
+/// Which fee a line is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fee {
+    Back,
+    OfMonth,
+    OfNext,
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +101,7 @@ struct Line {
     item: String,
     tenant: String,
     is_usage: bool,
-    is_fee: bool,
+    fee: Option<Fee>,
     class: String,
     exact: Ratio,
     amount: Ratio,
@@ -162,7 +164,7 @@ impl Made<'_> {
             item: item.to_owned(),
             tenant: String::new(),
             is_usage: false,
-            is_fee: false,
+            fee: None,
             class: class.to_owned(),
             exact,
             amount,
@@ -229,7 +231,7 @@ impl Made<'_> {
         for it in &policies.discounts {
             let class = self.agreed.class.as_ref();
             let has_class = it.classes.is_empty() || class.is_some_and(|own| it.classes.contains(own));
-            let plan = policies.plan.as_ref().filter(|_| self.days(0) > 0);
+            let plan = self.plan();
             let has_plan = it.plans.is_empty() || plan.is_some_and(|own| it.plans.contains(&own.key));
             if !has_class || !has_plan {
                 continue;
@@ -339,70 +341,34 @@ impl Made<'_> {
         }
     }
 
-    /// Days of a month with the plan; `ahead` is 0 for the month that is billed, 1 for the next.
-    fn days(&self, ahead: u32) -> u32 {
-        let month = self.which.number + ahead;
-        let length = if ahead == 0 {
-            self.which.days
-        } else {
-            self.which.next_days
-        };
-        let Some(own) = &self.agreed.subscription else {
-            return 0;
-        };
-        let with = |day: &u32| (month, *day) >= own.from && own.until.is_none_or(|it| (month, *day) < it);
-        u32::try_from((0..length).filter(with).count()).expect("few days")
+    /// The plan that counts in the month.
+    fn plan(&self) -> Option<&Plan> {
+        fees::counting(self.policies, &self.agreed.subscriptions, self.which.number)
     }
 
     fn fees(&mut self) {
-        let mut ahead = self.agreed.ahead.clone();
-        if let (Some(plan), Some(own)) = (self.policies.plan.clone(), self.agreed.subscription.clone()) {
-            let (had, rest) = ahead.into_iter().partition(|(key, _)| *key == plan.key);
-            ahead = rest;
-            self.fees_of(&plan, &own, had);
-        }
-        ahead.sort_by(|one, other| one.0.cmp(&other.0));
-        for (key, fee) in ahead {
-            let at = self.push("fee".to_owned(), &key, "standard", -fee);
-            self.lines[at].is_fee = true;
-        }
-    }
-
-    fn fees_of(&mut self, plan: &Plan, own: &Subscription, had: Vec<(String, Ratio)>) {
-        let fee = |made: &Self, ahead: u32| {
-            let days = made.days(ahead);
-            let of = if ahead == 0 {
-                made.which.days
-            } else {
-                made.which.next_days
-            };
-            let month = made.which.number + ahead;
-            match (days, plan.is_yearly) {
-                (0, _) => Ratio::ZERO,
-                (_, true) if month % 12 == own.from.0 % 12 => made.round(plan.fee),
-                (_, true) => Ratio::ZERO,
-                (days, false) => made.round(plan.fee * Ratio::new(i128::from(days), i128::from(of))),
-            }
-        };
-        let had: Ratio = had.into_iter().map(|(_, fee)| fee).sum();
-        let mut due = vec![fee(self, 0) - had];
-        if plan.in_advance {
-            due.push(fee(self, 1));
-        }
-        for fee in due.into_iter().filter(|it| !it.is_zero()) {
-            let at = self.push("fee".to_owned(), &plan.key, &plan.tax_class, fee);
-            self.lines[at].is_fee = true;
+        for it in fees::fees(self.policies, self.agreed, self.which.number) {
+            let at = self.push("fee".to_owned(), &it.plan, &it.class, it.amount);
+            self.lines[at].fee = Some(match (it.amount.is_above_zero(), it.is_next) {
+                (false, _) => Fee::Back,
+                (true, false) => Fee::OfMonth,
+                (true, true) => Fee::OfNext,
+            });
         }
     }
 
     fn coupons(&mut self) {
         for it in &self.agreed.coupons {
-            let month = self.which.number;
-            if month < it.from || it.months.is_some_and(|months| month >= it.from + months) {
-                continue;
-            }
+            let counts =
+                |month: u32| month >= it.from && it.months.is_none_or(|months| month < it.from + months);
+            let (now, next) = (counts(self.which.number), counts(self.which.number + 1));
+            let is_for = |line: &Line| match line.fee {
+                Some(Fee::Back) => false,
+                Some(Fee::OfNext) => next && (now || matches!(it.cut, Cut::Percent(_))),
+                Some(Fee::OfMonth) | None => now,
+            };
             let of: Vec<usize> = (0..self.lines.len())
-                .filter(|at| has(&it.items, &self.lines[*at].item))
+                .filter(|at| has(&it.items, &self.lines[*at].item) && is_for(&self.lines[*at]))
                 .collect();
             let left = of.iter().map(|at| self.lines[*at].left).sum();
             self.cut(&it.key, &it.cut, left, &of);
@@ -410,9 +376,9 @@ impl Made<'_> {
     }
 
     fn use_credits(&mut self) {
-        if let Some(plan) = self.policies.plan.as_ref().filter(|_| self.days(0) > 0) {
+        if let Some(plan) = self.plan().cloned() {
             let usage: Vec<usize> = (0..self.lines.len())
-                .filter(|at| !self.lines[*at].is_fee)
+                .filter(|at| self.lines[*at].fee.is_none())
                 .collect();
             let credits = self.round(plan.credits);
             let taken = self.take(credits, &usage);

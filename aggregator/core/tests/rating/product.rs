@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tallyman_aggregator_core::rating::policy::Titles;
-use tallyman_aggregator_core::rating::statement::{BilledAhead, Grant, Input, Statement, statement};
+use tallyman_aggregator_core::rating::statement::{
+    BilledAhead, FeePeriod, Grant, Input, Statement, statement,
+};
 use tallyman_aggregator_core::rating::{
-    BillingZone, BookVersions, HourUsage, ItemKey, Month, MonthSums, Position, PriceBook, RatedLine, Terms,
-    rate_hour,
+    BillingZone, BookVersions, Day, Days, HourUsage, ItemKey, Month, MonthSums, Position, PriceBook,
+    RatedLine, Terms, rate_hour,
 };
 use tallyman_common::money::{Money, Quantity};
 use tallyman_common::time::Hour;
@@ -32,8 +34,21 @@ pub struct Case {
     pub zone: String,
     pub usage: Vec<Use>,
     pub grants: Vec<Grant>,
-    /// Fees of this month that the statement of the month before has: plan, fee.
-    pub ahead: Vec<(String, String)>,
+    /// Terms of the month before.
+    pub before: Option<String>,
+    pub ahead: Vec<Ahead>,
+}
+
+/// What other statements have of a fee.
+#[derive(Clone, Debug)]
+pub struct Ahead {
+    pub plan: String,
+    pub fee: String,
+    pub net: String,
+    /// First day, and the first one behind it; of the month's if none.
+    pub period: Option<[String; 2]>,
+    pub days: Option<[String; 2]>,
+    pub is_settled: bool,
 }
 
 /// What came of it.
@@ -63,6 +78,7 @@ impl Case {
             zone: "UTC".to_owned(),
             usage: Vec::new(),
             grants: Vec::new(),
+            before: None,
             ahead: Vec::new(),
         }
     }
@@ -139,12 +155,18 @@ impl Case {
 
     fn state(&self, read: &Read, sums: &MonthSums) -> Statement {
         let hours = read.zone.month_hours(read.month).expect("hours");
-        let ahead: Vec<BilledAhead> = self.ahead.iter().map(ahead).collect();
+        let ahead: Vec<BilledAhead> = self.ahead.iter().map(|it| ahead(it, read.month)).collect();
+        let newest = &read.books.versions().last().expect("a book").1;
+        let before = self
+            .before
+            .as_ref()
+            .map(|text| Terms::parse(text, newest).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}")));
         let made = statement(Input {
             sums,
             books: &read.books,
             until: Hour(hours.end.0 - 1),
             terms: &read.terms,
+            before: before.as_ref(),
             month: read.month,
             zone: &read.zone,
             grants: &self.grants,
@@ -163,15 +185,29 @@ impl Read {
     }
 }
 
-fn ahead((plan, fee): &(String, String)) -> BilledAhead {
+fn ahead(it: &Ahead, month: Month) -> BilledAhead {
+    let day = |text: &String| Day::parse(text).expect("a day");
+    let period = it.period.as_ref().map(|[from, until]| FeePeriod {
+        from: day(from),
+        until: day(until),
+    });
+    let period = period.unwrap_or_else(|| FeePeriod::month(month).expect("a month"));
+    let days = it
+        .days
+        .as_ref()
+        .map(|[from, until]| Days::between(day(from), day(until)));
     BilledAhead {
-        plan: key(plan),
+        plan: key(&it.plan),
         titles: Titles {
-            own: plan.clone(),
+            own: it.plan.clone(),
             by_language: BTreeMap::new(),
         },
         tax_class: "standard".to_owned(),
-        fee: Money::parse(fee).expect("money"),
+        period,
+        days: days.unwrap_or_else(|| Days::between(period.from, period.until)),
+        fee: Money::parse(&it.fee).expect("money"),
+        net: Money::parse(&it.net).expect("money"),
+        is_settled: it.is_settled,
     }
 }
 

@@ -6,6 +6,7 @@ use tallyman_aggregator_core::rating::hour_text;
 use tallyman_common::time::Hour;
 
 use crate::exact::Ratio;
+use crate::fees::{self, Subscription};
 use crate::model::{Charge, Item, Metered, Shape, Span, Tier};
 use crate::month::{Agreed, Cut, Policies};
 
@@ -19,8 +20,10 @@ pub fn month(number: u32) -> String {
     format!("{:04}-{:02}", number / 12, number % 12 + 1)
 }
 
-fn day((month_number, day): (u32, u32)) -> String {
-    format!("{}-{:02}", month(month_number), day + 1)
+/// A numbered day.
+pub fn day(number: u32) -> String {
+    let (month_number, own) = fees::month_of(number);
+    format!("{}-{:02}", month(month_number), own + 1)
 }
 
 pub fn money(amount: Ratio, currency: &str) -> String {
@@ -90,7 +93,7 @@ fn months(items: &[Item], policies: &Policies) -> String {
             it.tax_class
         );
     }
-    if let Some(it) = &policies.plan {
+    for it in &policies.plans {
         put!(
             text,
             "\n[[plan]]\nkey = \"{0}\"\ntitle = \"{0}\"\nfee = \"{1}\"",
@@ -259,12 +262,24 @@ fn cut(cut: &Cut) -> String {
     }
 }
 
-pub fn terms(
-    agreed: &Agreed,
-    policies: &Policies,
-    pools: bool,
-    overrides: &[(Option<String>, Item)],
-) -> String {
+/// Plans, each in a table of its own.
+pub fn subscriptions(these: &[Subscription]) -> String {
+    let mut text = String::new();
+    for it in these {
+        put!(
+            text,
+            "\n[[subscription]]\nplan = \"{}\"\nfrom = \"{}\"",
+            it.plan,
+            day(it.from)
+        );
+        if let Some(until) = it.until {
+            put!(text, "until = \"{}\"", day(until));
+        }
+    }
+    text
+}
+
+pub fn terms(agreed: &Agreed, pools: bool, overrides: &[(Option<String>, Item)]) -> String {
     let mut text = String::new();
     put!(
         text,
@@ -274,14 +289,17 @@ pub fn terms(
     if let Some(class) = &agreed.class {
         put!(text, "class = \"{class}\"");
     }
-    if let (Some(own), Some(plan)) = (&agreed.subscription, &policies.plan) {
-        put!(text, "plan = \"{}\"\nplan_from = \"{}\"", plan.key, day(own.from));
+    if let [own] = &agreed.subscriptions[..] {
+        put!(text, "plan = \"{}\"\nplan_from = \"{}\"", own.plan, day(own.from));
         if let Some(until) = own.until {
             put!(text, "plan_until = \"{}\"", day(until));
         }
     }
     if let Some(commitment) = agreed.commitment {
         put!(text, "commitment = \"{commitment}\"");
+    }
+    if agreed.subscriptions.len() > 1 {
+        text.push_str(&subscriptions(&agreed.subscriptions));
     }
     for it in &agreed.coupons {
         put!(

@@ -7,11 +7,12 @@ use tallyman_aggregator_core::rating::statement::Grant;
 
 use crate::chance::Chance;
 use crate::exact::Ratio;
+use crate::fees::{self, Ahead, Subscription};
 use crate::model::{At, Charge, Item, Metered, Shape, Span, Tier, Used, Version, priced};
-use crate::month::{Agreed, Coupon, Cut, Discount, Plan, Policies, Subscription, Surcharge, Which};
+use crate::month::{Agreed, Coupon, Cut, Discount, Plan, Policies, Surcharge, Which};
 use crate::product::{Case, Use};
 use crate::texts;
-use crate::zones::{MONTHS, ZoneMonth, days_of, hours_of};
+use crate::zones::{MONTHS, ZoneMonth, hours_of};
 
 /// A month of an account, in both languages.
 pub struct World {
@@ -33,7 +34,6 @@ struct Maker {
     /// Hours of the month, and the number of the day of each.
     hours: Vec<At>,
     number: u32,
-    days: u32,
 }
 
 /// The world of a seed.
@@ -45,11 +45,10 @@ pub fn world(seed: u64) -> World {
         .zip(&lengths)
         .flat_map(|(day, hours)| (0..*hours).map(move |_| day));
     let hours: Vec<At> = (first..).zip(days).map(|(hour, day)| At { hour, day }).collect();
-    let (year, number) = (month.1, month.1 * 12 + month.2 - 1);
+    let number = month.1 * 12 + month.2 - 1;
     let maker = Maker {
         chance,
         number,
-        days: days_of(year, month.2),
         hours,
     };
     maker.make(month)
@@ -61,19 +60,19 @@ impl Maker {
         let new = self.changed(&old);
         let has_change = self.chance.once_in(2);
         let change = self.an_hour().hour;
-        let plan = self.plan(&new);
-        let (currency, policies) = self.policies(&new, plan);
+        let plans = self.plans(&new);
+        let (currency, policies) = self.policies(&new, plans);
         let agreed = self.agreed(&policies, &new);
         let pools = self.chance.once_in(4);
-        let overrides = self.overrides(&new, pools);
+        let overrides = self.overrides(&new, (&policies, &agreed), pools);
         let mut books = vec![(0, if has_change { old } else { new.clone() })];
         if has_change {
             books.push((change, new));
         }
-        let plan = policies.plan.clone().filter(|_| self.has_plan(&agreed));
+        let plan = fees::counting(&policies, &agreed.subscriptions, self.number);
         let versions: Vec<Version> = books
             .iter()
-            .map(|(from, book)| version(*from, book, &overrides, plan.as_ref()))
+            .map(|(from, book)| version(*from, book, &overrides, plan))
             .collect();
         let usage = self.usage(&books, change);
         let texts = books
@@ -81,18 +80,14 @@ impl Maker {
             .map(|(from, book)| (*from, texts::book(*from, currency, book, &policies)));
         let case = Case {
             books: texts.collect(),
-            terms: texts::terms(&agreed, &policies, pools, &overrides),
+            terms: texts::terms(&agreed, pools, &overrides),
             month: texts::month(self.number),
             zone: month.0.to_owned(),
             usage: usage.iter().map(as_text).collect(),
             grants: agreed.grants.iter().map(|it| grant(it, currency)).collect(),
-            ahead: agreed
-                .ahead
-                .iter()
-                .map(|(plan, fee)| (plan.clone(), texts::money(*fee, currency)))
-                .collect(),
+            before: Some(format!("format = 1\n{}", texts::subscriptions(&agreed.before))),
+            ahead: agreed.ahead.iter().map(|it| as_ahead(it, currency)).collect(),
         };
-        let (next_year, next_month) = ((self.number + 1) / 12, (self.number + 1) % 12 + 1);
         World {
             case,
             items: in_order(&versions),
@@ -103,8 +98,6 @@ impl Maker {
             pools,
             which: Which {
                 number: self.number,
-                days: self.days,
-                next_days: days_of(next_year, next_month),
                 hours: u32::try_from(self.hours.len()).expect("few hours"),
             },
         }
@@ -112,14 +105,6 @@ impl Maker {
 
     fn an_hour(&mut self) -> At {
         *self.chance.pick(&self.hours)
-    }
-
-    fn has_plan(&self, agreed: &Agreed) -> bool {
-        let days = (0..self.days).map(|day| (self.number, day));
-        agreed.subscription.as_ref().is_some_and(|own| {
-            days.clone()
-                .any(|it| it >= own.from && own.until.is_none_or(|until| it < until))
-        })
     }
 
     // Items.
@@ -274,10 +259,10 @@ impl Maker {
 
     // Months.
 
-    fn policies(&mut self, items: &[Item], plan: Option<Plan>) -> (&'static str, Policies) {
+    fn policies(&mut self, items: &[Item], plans: Vec<Plan>) -> (&'static str, Policies) {
         let (currency, places) = *self.chance.pick(&[("JPY", 0), ("USD", 2), ("BHD", 3)]);
         let discounts = (0..self.chance.below(4))
-            .map(|at| self.discount(at, items, &plan))
+            .map(|at| self.discount(at, items, &plans))
             .collect();
         let surcharges = (0..self.chance.below(3)).map(|at| Surcharge {
             key: format!("s{at}"),
@@ -299,7 +284,7 @@ impl Maker {
             tax_included: self.chance.once_in(3),
             discounts,
             surcharges,
-            plan,
+            plans,
             taxes,
         };
         (currency, policies)
@@ -314,14 +299,14 @@ impl Maker {
         keys
     }
 
-    fn discount(&mut self, at: u64, items: &[Item], plan: &Option<Plan>) -> Discount {
+    fn discount(&mut self, at: u64, items: &[Item], plans: &[Plan]) -> Discount {
         let (mut from, mut until) = (self.an_hour().hour, self.an_hour().hour);
         if from > until {
             (from, until) = (until, from);
         }
         let is_dated = self.chance.once_in(3);
         let class = (*self.chance.pick(&["gold", "silver"])).to_owned();
-        let plans: Vec<String> = plan.iter().map(|it| it.key.clone()).collect();
+        let plans = plans.iter().take(1).map(|it| it.key.clone()).collect();
         Discount {
             key: format!("d{at}"),
             items: self.some_of(items),
@@ -351,7 +336,16 @@ impl Maker {
         }
     }
 
-    fn plan(&mut self, items: &[Item]) -> Option<Plan> {
+    fn plans(&mut self, items: &[Item]) -> Vec<Plan> {
+        let count = self.few(3);
+        ["pro", "team"]
+            .into_iter()
+            .take(count)
+            .map(|key| self.plan(key, items))
+            .collect()
+    }
+
+    fn plan(&mut self, key: &str, items: &[Item]) -> Plan {
         let eligible: Vec<&Item> = items
             .iter()
             .filter(|it| texts::can_include(items, &it.key))
@@ -361,23 +355,23 @@ impl Maker {
             let key = self.chance.pick(&eligible).key.clone();
             quantities.push((key, self.chance.decimal(200, 3)));
         }
-        let plan = Plan {
-            key: "pro".to_owned(),
+        Plan {
+            key: key.to_owned(),
             fee: self.chance.decimal(1000, 3),
             is_yearly: self.chance.once_in(3),
             in_advance: self.chance.once_in(2),
             credits: self.chance.decimal(100, 2),
             quantities,
             tax_class: (*self.chance.pick(&["standard", "none"])).to_owned(),
-        };
-        self.chance.once_in(2).then_some(plan)
+        }
     }
 
     fn agreed(&mut self, policies: &Policies, items: &[Item]) -> Agreed {
         let class = (*self.chance.pick(&["gold", "silver"])).to_owned();
         let mut agreed = Agreed {
             class: self.chance.once_in(2).then_some(class),
-            subscription: policies.plan.as_ref().and_then(|_| self.subscription()),
+            subscriptions: self.subscriptions(policies),
+            before: Vec::new(),
             commitment: None,
             tax_exempt: self.chance.once_in(6),
             coupons: Vec::new(),
@@ -401,34 +395,96 @@ impl Maker {
             let left = self.chance.some(300, 0);
             agreed.grants.push((format!("g{at}"), left, self.some_of(items)));
         }
-        // Not only of the plan that the account has now, and not only of one in advance: terms change.
-        if let Some(plan) = policies.plan.as_ref().filter(|_| self.chance.once_in(2)) {
-            agreed.ahead.push((plan.key.clone(), self.chance.some(1000, 0)));
-        }
-        if self.chance.once_in(8) {
-            agreed
-                .ahead
-                .push(("former".to_owned(), self.chance.some(1000, 0)));
-        }
+        // Terms change, or not.
+        agreed.before = if self.chance.once_in(2) {
+            self.subscriptions(policies)
+        } else {
+            agreed.subscriptions.clone()
+        };
+        self.ahead(policies, &mut agreed);
         agreed
     }
 
-    fn subscription(&mut self) -> Option<Subscription> {
-        let back = u32::try_from(self.chance.below(16)).expect("few");
-        let day = |maker: &mut Self| u32::try_from(maker.chance.below(28)).expect("few");
-        let from = (self.number + 1 - back, day(self));
-        let later = u32::try_from(self.chance.below(3)).expect("few");
-        let until = (self.number + later, day(self)).max((from.0, from.1 + 1));
-        let until = if until.1 >= 28 { (until.0 + 1, 0) } else { until };
-        let ends = self.chance.once_in(2);
-        self.chance.below(4).ge(&1).then_some(Subscription {
-            from,
-            until: ends.then_some(until),
-        })
+    /// Plans one after the other, around the month.
+    fn subscriptions(&mut self, policies: &Policies) -> Vec<Subscription> {
+        let mut found = Vec::new();
+        if policies.plans.is_empty() {
+            return found;
+        }
+        let back = *self.chance.pick(&[40, 400, 800]);
+        let mut from = fees::day(self.number + 1, 0) - self.upto(back);
+        for _ in 0..self.few(4) {
+            let plan = self.chance.pick(&policies.plans).key.clone();
+            let length = *self.chance.pick(&[40, 700]);
+            let until = from + 1 + self.upto(length);
+            let ends = self.chance.below(4) > 0;
+            found.push(Subscription {
+                plan,
+                from,
+                until: ends.then_some(until),
+            });
+            if !ends {
+                break;
+            }
+            from = until + if self.chance.once_in(2) { 0 } else { self.upto(20) };
+        }
+        found
+    }
+
+    fn upto(&mut self, bound: u64) -> u32 {
+        u32::try_from(self.chance.below(bound)).expect("few")
+    }
+
+    /// Fees on other invoices: of plans that the account has or not, in advance or not, with parts of their periods.
+    fn ahead(&mut self, policies: &Policies, agreed: &mut Agreed) {
+        let first = fees::day(self.number, 0);
+        let next = fees::day(self.number + 1, 0);
+        let mut periods = vec![
+            ("former".to_owned(), (first, next)),
+            ("former".to_owned(), (first - 100, first + 265)),
+        ];
+        periods.extend(policies.plans.iter().map(|it| (it.key.clone(), (first, next))));
+        for own in agreed.subscriptions.iter().chain(&agreed.before) {
+            let day = first + self.upto(60);
+            let year = fees::year_with(own.from, day);
+            periods.extend(year.map(|it| (own.plan.clone(), it)));
+        }
+        periods.sort();
+        periods.dedup();
+        for (plan, period) in periods {
+            if !self.chance.once_in(3) {
+                continue;
+            }
+            let length = u64::from(period.1 - period.0);
+            let mut days = (period.0, period.1);
+            if self.chance.once_in(2) {
+                days.0 += self.upto(length);
+                days.1 = days.0 + 1 + self.upto(u64::from(period.1 - days.0));
+            }
+            let fee = self.chance.some(1000, 0);
+            let net = if self.chance.once_in(2) {
+                fee
+            } else {
+                self.chance.decimal(1000, 0).min(fee)
+            };
+            agreed.ahead.push(Ahead {
+                plan,
+                period,
+                days: (days.0, days.1.min(period.1)),
+                fee,
+                net,
+                is_settled: self.chance.once_in(6),
+            });
+        }
     }
 
     /// Items with prices of their own: for one tenant, or all.
-    fn overrides(&mut self, items: &[Item], pools: bool) -> Vec<(Option<String>, Item)> {
+    fn overrides(
+        &mut self,
+        items: &[Item],
+        (policies, agreed): (&Policies, &Agreed),
+        pools: bool,
+    ) -> Vec<(Option<String>, Item)> {
         let mut found = Vec::new();
         for item in items {
             let has_unit = matches!(item.charge, Charge::Metered(_) | Charge::OfPrice { .. });
@@ -438,6 +494,18 @@ impl Maker {
             let tenant = (!pools && self.chance.once_in(2)).then(|| (*self.chance.pick(&TENANTS)).to_owned());
             let mut tariff = self.metered();
             tariff.reset = false;
+            // What a plan includes can't be made less.
+            let plans = policies.plans.iter();
+            let plans = plans.filter(|it| agreed.subscriptions.iter().any(|own| own.plan == it.key));
+            let included = plans
+                .flat_map(|it| &it.quantities)
+                .filter(|(key, _)| *key == item.key);
+            let included = included.map(|(_, quantity)| *quantity).max();
+            let more = |quantity: Ratio| quantity + Ratio::whole(5);
+            tariff.free = match included {
+                None => tariff.free,
+                Some(quantity) => tariff.free.map(|_| (more(quantity), Span::Month)),
+            };
             let own = self.item(&item.key, Charge::Metered(tariff));
             found.push((tenant, own));
         }
@@ -559,6 +627,18 @@ fn in_order(versions: &[Version]) -> Vec<(String, Vec<Item>)> {
         ((*tenant).to_owned(), items)
     };
     TENANTS.iter().map(of_tenant).collect()
+}
+
+fn as_ahead(it: &Ahead, currency: &str) -> crate::product::Ahead {
+    let interval = |(from, until): (u32, u32)| [texts::day(from), texts::day(until)];
+    crate::product::Ahead {
+        plan: it.plan.clone(),
+        fee: texts::money(it.fee, currency),
+        net: texts::money(it.net, currency),
+        period: Some(interval(it.period)),
+        days: Some(interval(it.days)),
+        is_settled: it.is_settled,
+    }
 }
 
 fn as_text(it: &Used) -> Use {

@@ -257,6 +257,7 @@ pub(super) fn seal(
         total: sums.total,
         digest: Digest::of(&[&bytes]),
         adjusted: document.adjusted,
+        fees: document.fees,
     };
     (one, bytes)
 }

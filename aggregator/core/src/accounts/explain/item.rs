@@ -105,6 +105,7 @@ fn lines_of_item(
         books: versions,
         until: last_priced(versions, &month.hours, month.books.now),
         terms: &month.terms,
+        before: None,
         month: month.month,
         zone: &month.zone,
         grants: &[],

@@ -89,6 +89,10 @@ impl Fold<'_, '_> {
         for key in rows {
             self.tables.put(Table::MoneyIndex, key, &found);
         }
+        if !one.fees.is_empty() {
+            let key = keys::fees_of(account, &[month, number]);
+            self.tables.put(Table::MoneyIndex, key, &one.fees);
+        }
         let series = Series {
             seller: one.seller.clone(),
             kind: *kind,

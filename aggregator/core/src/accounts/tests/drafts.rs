@@ -146,5 +146,6 @@ fn blank(account: &str, month: &str) -> Document {
         price_books: Vec::new(),
         position: 1,
         adjusted: Vec::new(),
+        fees: Vec::new(),
     }
 }

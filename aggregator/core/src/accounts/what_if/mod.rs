@@ -16,7 +16,7 @@ use tallyman_common::money::{Currency, Money, MoneyError};
 
 use self::compare::{Lines, difference, lines, nothing, sides};
 use super::ahead::billed_ahead;
-use super::draft::{DraftError, Past};
+use super::draft::{DraftError, Past, terms_before};
 use super::month::{AccountMonth, View, at_month, payer};
 use super::run::accounts;
 use crate::bills::account::payees;
@@ -275,11 +275,13 @@ fn side(now: Books<'_>, month: &AccountMonth<'_>, versions: &BookVersions) -> Re
     let prices = (&payees[..], versions);
     let usage = rate_month(month.books, prices, &month.zone, hours.clone(), month.terms.pools)?;
     let ahead = billed_ahead(now, (account, &month.payer.currency), month.month)?;
+    let before = terms_before(month.books, account, (&month.zone, month.month))?;
     let input = Input {
         sums: &usage.sums,
         books: versions,
         until: last_priced(versions, &hours, month.books.now),
         terms: &month.terms,
+        before: Some(&before),
         month: month.month,
         zone: &month.zone,
         grants: &[],

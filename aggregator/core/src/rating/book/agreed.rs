@@ -22,12 +22,14 @@ const TERMS_KEYS: &[&str] = &[
     "plan",
     "plan_from",
     "plan_until",
+    "subscription",
     "commitment",
     "tax_exempt",
     "pools",
     "coupon",
     "item",
 ];
+const SUBSCRIPTION_KEYS: &[&str] = &["plan", "from", "until"];
 const COUPON_KEYS: &[&str] = &[
     "key", "title", "items", "percent", "amount", "steps", "from", "months",
 ];
@@ -64,7 +66,7 @@ fn read(reader: &Reader<'_, '_>, text: &str, book: &PriceBook, faults: &mut Faul
         None => Some(None),
         class => taken(reader, faults, class, |it| ItemKey::parse(it).map(String::from)).map(Some),
     };
-    let subscription = parse_subscription(reader, book, faults);
+    let subscriptions = parse_subscriptions(reader, book, faults);
     let commitment = match reader.key_offset("commitment") {
         None => Some(None),
         Some(_) => parse_price(reader, faults, "commitment").map(Some),
@@ -74,7 +76,7 @@ fn read(reader: &Reader<'_, '_>, text: &str, book: &PriceBook, faults: &mut Faul
     let coupons = each(reader, faults, "coupon", COUPON_KEYS, |it, faults| {
         parse_coupon(it, faults, &items)
     });
-    let overrides = parse_overrides(reader, book, faults);
+    let overrides = parse_overrides(reader, (book, &subscriptions), faults);
     if pools == Some(true)
         && let Some(at) = overrides
             .iter()
@@ -85,7 +87,7 @@ fn read(reader: &Reader<'_, '_>, text: &str, book: &PriceBook, faults: &mut Faul
     }
     Some(Terms {
         class: class?,
-        subscription: subscription?,
+        subscriptions,
         commitment: commitment?,
         tax_exempt: tax_exempt?,
         pools: pools?,
@@ -95,19 +97,53 @@ fn read(reader: &Reader<'_, '_>, text: &str, book: &PriceBook, faults: &mut Faul
     })
 }
 
-/// The outer option is none after a fault, the inner one without a plan.
-fn parse_subscription(
+/// Plans of the short form and of tables of their own, in the order of their days.
+fn parse_subscriptions(
     reader: &Reader<'_, '_>,
     book: &PriceBook,
     faults: &mut Faults<'_>,
-) -> Option<Option<Subscription>> {
-    if ["plan", "plan_from", "plan_until"]
-        .iter()
-        .all(|it| reader.key_offset(it).is_none())
-    {
-        return Some(None);
+) -> Vec<Subscription> {
+    let mut found: Vec<(usize, Subscription)> = Vec::new();
+    let short = ["plan", "plan_from", "plan_until"];
+    if let Some(at) = short.iter().find_map(|it| reader.key_offset(it)) {
+        let own = parse_subscription(reader, short, book, faults);
+        found.extend(own.map(|it| (at, it)));
     }
-    let plan = reader.required(faults, "plan");
+    for (index, table) in reader.tables(faults, "subscription").iter().enumerate() {
+        let path = format!("subscription {}", index + 1);
+        let one = Reader::new(table.value, table.offset, path, String::new());
+        one.only(faults, SUBSCRIPTION_KEYS, |it| SUBSCRIPTION_KEYS.contains(&it));
+        let own = parse_subscription(&one, ["plan", "from", "until"], book, faults);
+        found.extend(own.map(|it| (table.offset, it)));
+    }
+    found.sort_by_key(|(_, it)| it.from);
+    for pair in found.windows(2) {
+        let [(_, one), (at, next)] = pair else {
+            unreachable!("windows of two");
+        };
+        if one.until.is_none_or(|it| it > next.from) {
+            let ends = one
+                .until
+                .map_or_else(|| "has no end".to_owned(), |it| format!("ends on {it}"));
+            let (plan, from) = (&next.plan, next.from);
+            let reason = format!(
+                "plan `{plan}` begins on {from}, and plan `{}` before it {ends}",
+                one.plan
+            );
+            reader.fault(faults, *at, reason);
+        }
+    }
+    found.into_iter().map(|(_, it)| it).collect()
+}
+
+/// A plan and its days under the names of their keys.
+fn parse_subscription(
+    reader: &Reader<'_, '_>,
+    [plan_key, from_key, until_key]: [&str; 3],
+    book: &PriceBook,
+    faults: &mut Faults<'_>,
+) -> Option<Subscription> {
+    let plan = reader.required(faults, plan_key);
     let plan = taken(reader, faults, plan, |it| {
         let key = ItemKey::parse(it)?;
         match book.policies().plan(&key) {
@@ -116,18 +152,18 @@ fn parse_subscription(
         }
     });
     let day = |it: &str| Day::parse(it).map_err(|e| e.to_string());
-    let from = reader.required(faults, "plan_from");
+    let from = reader.required(faults, from_key);
     let from = taken(reader, faults, from, day);
-    let until = match reader.text(faults, "plan_until") {
+    let until = match reader.text(faults, until_key) {
         None => Some(None),
         until => taken(reader, faults, until, day).map(Some),
     };
     let (plan, from, until) = (plan?, from?, until?);
     if until.is_some_and(|it| it <= from) {
-        let at = reader.key_offset("plan_until").unwrap_or(reader.offset());
-        reader.fault(faults, at, "`plan_until` is not after `plan_from`");
+        let at = reader.key_offset(until_key).unwrap_or(reader.offset());
+        reader.fault(faults, at, format!("`{until_key}` is not after `{from_key}`"));
     }
-    Some(Some(Subscription { plan, from, until }))
+    Some(Subscription { plan, from, until })
 }
 
 fn parse_coupon(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[ItemKey]) -> Option<Coupon> {
@@ -158,7 +194,11 @@ fn parse_coupon(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[ItemK
 }
 
 /// Items as in a price book, with `tenant` beside them; each must stand in the book, with the same unit.
-fn parse_overrides(reader: &Reader<'_, '_>, book: &PriceBook, faults: &mut Faults<'_>) -> Vec<Override> {
+fn parse_overrides(
+    reader: &Reader<'_, '_>,
+    (book, subscriptions): (&PriceBook, &[Subscription]),
+    faults: &mut Faults<'_>,
+) -> Vec<Override> {
     let mut found = Vec::new();
     for (index, table) in reader.tables(faults, "item").iter().enumerate() {
         let path = format!("item {}", index + 1);
@@ -184,7 +224,11 @@ fn parse_overrides(reader: &Reader<'_, '_>, book: &PriceBook, faults: &mut Fault
                 let reason = "takes from another item; write its own prices here";
                 faults.add(at, &path_of(&key), reason);
             }
-            Some(_) => {}
+            Some(_) => {
+                if let Some(why) = takes_included(&draft.item, book, subscriptions) {
+                    faults.add(at, &path_of(&key), why);
+                }
+            }
         }
         resolve(std::slice::from_mut(&mut draft), faults, |_| true);
         found.push(Override {
@@ -193,6 +237,37 @@ fn parse_overrides(reader: &Reader<'_, '_>, book: &PriceBook, faults: &mut Fault
         });
     }
     found
+}
+
+/// Why an own item would take away what a plan includes; none if it does not. An allowance of its own stands in place of
+/// the plan's quantity, so it must not be less.
+fn takes_included(own: &Item, book: &PriceBook, subscriptions: &[Subscription]) -> Option<String> {
+    for it in subscriptions {
+        let Some(plan) = book.policies().plan(&it.plan) else {
+            continue;
+        };
+        let Some((_, quantity)) = plan.quantities.iter().find(|(key, _)| *key == own.key) else {
+            continue;
+        };
+        let plan = &plan.key;
+        match &own.charge {
+            Charge::Metered(tariff) => match tariff.allowance {
+                Some(it) if it.over != Over::Month || it.quantity < *quantity => {
+                    return Some(format!(
+                        "has less free than plan `{plan}`, which includes {quantity} each month; leave the allowance out, or \
+                         give at least as much over a month"
+                    ));
+                }
+                _ => {}
+            },
+            _ => {
+                return Some(format!(
+                    "has no metered price, but plan `{plan}` includes {quantity} of it each month"
+                ));
+            }
+        }
+    }
+    None
 }
 
 impl PriceBook {

@@ -50,11 +50,8 @@ impl Draft<'_> {
     /// Coupons of the account, each on what is left.
     pub(super) fn take_coupons(&mut self) -> Result<(), RatingError> {
         for coupon in &self.input.terms.coupons {
-            if !coupon.counts_in(self.input.month) {
-                continue;
-            }
             let about = about(&coupon.key);
-            let lines = self.lines_of(&coupon.items);
+            let lines = self.lines_of_coupon(coupon)?;
             let left = self.left_of(&lines).map_err(&about)?;
             let (percent, off) = self.cut(&coupon.cut, left.exact()).map_err(&about)?;
             let taken = self
@@ -117,7 +114,7 @@ impl Draft<'_> {
 
     /// Places of the lines of some items, all if empty. A line below zero, such as what is above a maximum, is among them:
     /// what its item costs is the sum of both.
-    fn lines_of(&self, items: &[ItemKey]) -> Vec<usize> {
+    pub(super) fn lines_of(&self, items: &[ItemKey]) -> Vec<usize> {
         let lines = self.lines.iter().enumerate();
         let chosen = lines.filter(|(_, line)| applies(items, &line.item));
         chosen.map(|(at, _)| at).collect()

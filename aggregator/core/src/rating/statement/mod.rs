@@ -6,6 +6,8 @@
 //! It must not know stores, ledgers, clocks or words of a language beyond titles.
 
 // Discounts, coupons and credits.
+/// What earlier invoices have of fees.
+mod ahead;
 mod deduct;
 /// What earlier months cost more or less than was billed.
 mod late;
@@ -18,6 +20,7 @@ mod tax;
 mod tests;
 mod usage;
 
+pub use ahead::{BilledAhead, FeeOfLine, FeePeriod};
 pub use late::difference;
 
 use tallyman_common::money::{Amount, Currency, Money, MoneyError, Percent, Price, Quantity, Rounding};
@@ -41,13 +44,15 @@ pub struct Input<'a> {
     pub until: Hour,
     /// What was agreed.
     pub terms: &'a Terms,
+    /// What was agreed for the month before: plans that it had and this one has not any more have ended with it.
+    pub before: Option<&'a Terms>,
     /// The month.
     pub month: Month,
     /// Zone of the account.
     pub zone: &'a BillingZone,
     /// Credits that are left, in the order of use.
     pub grants: &'a [Grant],
-    /// Fees of this month that the month before was billed, in advance.
+    /// Fees that invoices of other months have of periods that reach into this month or the next.
     pub billed_ahead: &'a [BilledAhead],
     /// What earlier months cost more or less than was billed for them.
     pub late: &'a [StatementLine],
@@ -66,19 +71,6 @@ pub struct Grant {
     pub items: Vec<ItemKey>,
 }
 
-/// A plan's fee of this month that the invoice of the month before has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BilledAhead {
-    /// Key of the plan.
-    pub plan: ItemKey,
-    /// Its name.
-    pub titles: Titles,
-    /// Its tax class.
-    pub tax_class: String,
-    /// What was billed.
-    pub fee: Money,
-}
-
 /// Why a line is there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
@@ -92,10 +84,10 @@ pub enum Cause {
     Surcharge,
     /// What is missing to the account's commitment.
     Commitment,
-    /// The fee of a plan for some days of a month.
+    /// The fee of a plan for some days of a month or year.
     Fee {
-        /// Which month.
-        month: Month,
+        /// Which month or year.
+        period: FeePeriod,
         /// Days of it with the plan.
         days: u32,
         /// Days that it has.
@@ -218,6 +210,8 @@ pub struct Statement {
     pub lines: Vec<StatementLine>,
     /// What is left of each line after discounts and credits.
     pub net: Vec<Money>,
+    /// Of the lines of fees, for which days they are.
+    pub fees: Vec<FeeOfLine>,
     /// Sum of the lines.
     pub subtotal: Money,
     /// Discounts and coupons, in the order in which they were taken.
@@ -236,6 +230,7 @@ struct Draft<'a> {
     book: &'a PriceBook,
     lines: Vec<StatementLine>,
     left: Vec<Money>,
+    fees: Vec<FeeOfLine>,
     discounts: Vec<Deduction>,
     credits: Vec<Deduction>,
 }
@@ -249,6 +244,7 @@ pub fn statement(input: Input<'_>) -> Result<Statement, RatingError> {
         book,
         lines: Vec::new(),
         left: Vec::new(),
+        fees: Vec::new(),
         discounts: Vec::new(),
         credits: Vec::new(),
     };
@@ -309,6 +305,7 @@ impl Draft<'_> {
             total: net.checked_add(tax)?,
             lines: self.lines,
             net: self.left,
+            fees: self.fees,
             discounts: self.discounts,
             credits: self.credits,
             taxes,

@@ -1,96 +1,279 @@
-//! Fees of plans: for whole months, for the days of a month, in advance or in arrears.
+//! Fees of plans: for whole months or years and for days of them, in advance or in arrears, less what other invoices have.
+//!
+//! A period is settled by its days: those that the terms have and no invoice has are billed, those that an invoice has and
+//! the terms don't come back, net of what was taken off them there (I7). Days before the month stay as they are.
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Date;
 use tallyman_common::money::{Money, MoneyError, Price};
+use tallyman_common::time::Hour;
 
-use super::{BilledAhead, Cause, Draft, StatementLine, about};
-use crate::rating::calendar::{Day, Month};
-use crate::rating::policy::{Cycle, Plan};
+use super::{BilledAhead, Cause, Draft, FeeOfLine, FeePeriod, StatementLine, about};
+use crate::rating::calendar::{CalendarError, Day};
+use crate::rating::days::Days;
+use crate::rating::policy::{Cut, Cycle, Plan, Titles};
+use crate::rating::terms::{Coupon, Subscription};
 use crate::rating::{ItemKey, RatingError};
 
-impl Draft<'_> {
-    /// Days of a month with the plan, and the days that it has. Intervals are half-open.
-    pub(super) fn plan_days(&self, month: Month) -> Result<(u32, u32), RatingError> {
-        let calendar = |e: crate::rating::calendar::CalendarError| RatingError::Calendar(e.to_string());
-        let (first, next) = (month.first_day(), month.next().map_err(calendar)?.first_day());
-        let of = days_between(first, next);
-        let Some(subscription) = &self.input.terms.subscription else {
-            return Ok((0, of));
-        };
-        let from = subscription.from.max(first);
-        let until = subscription.until.map_or(next, |it| it.min(next));
-        Ok((
-            if from < until {
-                days_between(from, until)
-            } else {
-                0
-            },
-            of,
-        ))
+/// The month, and the one behind it, which is billed in advance.
+struct Dates {
+    first: Day,
+    next: Day,
+    end: Day,
+}
+
+/// Days of a period for which a plan's fee is due.
+struct Due<'p> {
+    plan: &'p Plan,
+    period: FeePeriod,
+    days: Days,
+    /// The price stands since an earlier invoice: only days are added or come back.
+    is_running: bool,
+}
+
+/// What a line of a fee says.
+struct Change {
+    /// Days of the period that are billed in all.
+    days: u32,
+    more: Days,
+    less: Days,
+    /// Before and after what had been taken off.
+    fee: Money,
+    amount: Money,
+}
+
+type Ahead<'a> = BTreeMap<(&'a ItemKey, FeePeriod), &'a BilledAhead>;
+
+impl<'a> Draft<'a> {
+    /// The plans' fees. In arrears: of what ends in this month. In advance: of what begins in the next one, and of this one
+    /// what no other invoice has, or had too much.
+    pub(super) fn add_fees(&mut self) -> Result<(), RatingError> {
+        let dates = self.dates()?;
+        let of_key = |it: &'a BilledAhead| ((&it.plan, it.period), it);
+        let mut ahead: Ahead<'a> = self.input.billed_ahead.iter().map(of_key).collect();
+        let mut due = self.due_fees(&dates, &ahead)?;
+        due.extend(self.ended(&dates, &ahead)?);
+        for it in &due {
+            let had = ahead.remove(&(&it.plan.key, it.period));
+            self.add_fee(it, had, &dates).map_err(about(&it.plan.key))?;
+        }
+        for it in ahead.into_values() {
+            self.give_back(it, &dates).map_err(about(&it.plan))?;
+        }
+        Ok(())
     }
 
-    /// The plan's fees. In arrears: those of this month. In advance: those of the next one, and of this one what an
-    /// earlier statement did not have, or had too much. A fee that was billed ahead comes back whole where its plan is no
-    /// longer the account's.
-    pub(super) fn add_fees(&mut self) -> Result<(), RatingError> {
-        let month = self.input.month;
-        let mut ahead: BTreeMap<&ItemKey, &BilledAhead> = BTreeMap::new();
-        for it in self.input.billed_ahead {
-            ahead.insert(&it.plan, it);
-        }
-        if let Some(subscription) = &self.input.terms.subscription {
-            let Some(plan) = self.book.policies().plan(&subscription.plan) else {
-                let item = subscription.plan.clone();
+    fn dates(&self) -> Result<Dates, RatingError> {
+        let next = self.input.month.next().map_err(calendar)?;
+        Ok(Dates {
+            first: self.input.month.first_day(),
+            next: next.first_day(),
+            end: next.next().map_err(calendar)?.first_day(),
+        })
+    }
+
+    /// What the terms have, in the order of plans; days of one period together.
+    fn due_fees(&self, dates: &Dates, ahead: &Ahead<'a>) -> Result<Vec<Due<'a>>, RatingError> {
+        let (book, mut found) = (self.book, Vec::<Due<'a>>::new());
+        for own in &self.input.terms.subscriptions {
+            let Some(plan) = book.policies().plan(&own.plan) else {
+                if own.days(dates.first, dates.next).is_empty() {
+                    continue;
+                }
+                let item = own.plan.clone();
                 return Err(RatingError::UnknownItem { item });
             };
-            let begun = subscription.from.month();
-            let had = ahead.remove(&plan.key).map(|it| it.fee);
-            self.add_fee(plan, begun, month, had)?;
-            if plan.in_advance {
-                let next = month.next().map_err(|e| RatingError::Calendar(e.to_string()))?;
-                self.add_fee(plan, begun, next, None)?;
+            for period in periods(plan, own, dates, ahead).map_err(calendar)? {
+                let days = own.days(period.from, period.until);
+                let is_running = is_ahead(plan, period, ahead) && period.from < dates.first;
+                let known = found
+                    .iter_mut()
+                    .find(|it| it.plan.key == plan.key && it.period == period);
+                match known {
+                    Some(known) => known.days = known.days.with(&days),
+                    None => found.push(Due {
+                        plan,
+                        period,
+                        days,
+                        is_running,
+                    }),
+                }
             }
         }
-        let (_, of) = self.plan_days(month)?;
-        for it in ahead.into_values() {
-            let back = self.zero().checked_sub(it.fee).map_err(about(&it.plan))?;
-            self.push(fee_line(it, (month, 0, of), back));
+        Ok(found)
+    }
+
+    /// Years in arrears that the terms of the month before had and those of this one don't go on with: they have ended with
+    /// that month, and no statement had them.
+    fn ended(&self, dates: &Dates, ahead: &Ahead<'a>) -> Result<Vec<Due<'a>>, RatingError> {
+        let mut found = Vec::new();
+        let Some(before) = self.input.before else {
+            return Ok(found);
+        };
+        let hours = self.input.zone.month_hours(self.input.month).map_err(calendar)?;
+        let last = hours.start.0.checked_sub(1).map(Hour);
+        let Some(book) = last.and_then(|last| self.input.books.at(last)) else {
+            return Ok(found);
+        };
+        for own in &before.subscriptions {
+            let Some(plan) = book.policies().plan(&own.plan) else {
+                continue;
+            };
+            if plan.cycle != Cycle::Year || plan.in_advance {
+                continue;
+            }
+            for period in FeePeriod::years(own.from, (dates.first, dates.next)).map_err(calendar)? {
+                let goes_on = !own.days(dates.first, period.until).is_empty();
+                let had = ahead.contains_key(&(&plan.key, period));
+                if period.from < dates.first && goes_on && !had && !self.is_continued(plan, period, dates)? {
+                    found.push(Due {
+                        plan,
+                        period,
+                        days: own.days(period.from, dates.first),
+                        is_running: false,
+                    });
+                }
+            }
         }
+        Ok(found)
+    }
+
+    /// Whether a year in arrears goes on under the terms of this month, to be billed when it ends.
+    fn is_continued(&self, plan: &Plan, period: FeePeriod, dates: &Dates) -> Result<bool, RatingError> {
+        let now = self.book.policies().plan(&plan.key);
+        if now.is_none_or(|it| it.cycle != Cycle::Year || it.in_advance) {
+            return Ok(false);
+        }
+        for own in self
+            .input
+            .terms
+            .subscriptions
+            .iter()
+            .filter(|it| it.plan == plan.key)
+        {
+            let years = FeePeriod::years(own.from, (dates.first, dates.next)).map_err(calendar)?;
+            if years.contains(&period) && !own.days(dates.first, period.until).is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn add_fee(&mut self, due: &Due<'_>, had: Option<&BilledAhead>, dates: &Dates) -> Result<(), MoneyError> {
+        let change = if due.is_running {
+            self.running(due, had, dates)?
+        } else {
+            self.anew(due, had)?
+        };
+        if change.amount.minor_units() < 0 && had.is_some_and(|it| it.is_settled) {
+            return Ok(());
+        }
+        let plan = due.plan;
+        let named = (plan.key.clone(), plan.titles.clone());
+        self.push_fee(named, &plan.tax_class, due.period, change);
         Ok(())
     }
 
-    fn add_fee(
-        &mut self,
-        plan: &Plan,
-        begun: Month,
-        month: Month,
-        had: Option<Money>,
-    ) -> Result<(), RatingError> {
-        let (days, of) = self.plan_days(month)?;
-        let is_due = match plan.cycle {
-            Cycle::Month => days > 0,
-            Cycle::Year => days > 0 && begun.number() == month.number(),
-        };
-        let about = about(&plan.key);
-        let fee = match plan.cycle {
-            _ if !is_due => self.zero(),
-            Cycle::Month => self.share(plan.fee, days, of).map_err(&about)?,
-            Cycle::Year => self.round(plan.fee.of_one()).map_err(&about)?,
-        };
-        let amount = had.map_or(Ok(fee), |had| fee.checked_sub(had)).map_err(&about)?;
-        if amount.minor_units() == 0 {
+    /// A period at this month's price: what it costs less what was billed.
+    fn anew(&self, due: &Due<'_>, had: Option<&BilledAhead>) -> Result<Change, MoneyError> {
+        let (covered, was, net) = self.known(had);
+        let is = self.share(due.plan.fee, due.days.count(), due.period.days())?;
+        let fee = is.checked_sub(was)?;
+        let keeps = (is.minor_units(), was.minor_units());
+        Ok(Change {
+            days: due.days.count(),
+            more: due.days.without(&covered),
+            less: covered.without(&due.days),
+            fee,
+            amount: if fee.minor_units() < 0 {
+                self.zero().checked_sub(back(net, keeps)?)?
+            } else {
+                fee
+            },
+        })
+    }
+
+    /// A period that began before this month: days from the month on that are new or gone. The rest stays as it was billed.
+    fn running(&self, due: &Due<'_>, had: Option<&BilledAhead>, dates: &Dates) -> Result<Change, MoneyError> {
+        let (covered, fee, net) = self.known(had);
+        let (open, of) = (due.days.since(dates.first), due.period.days());
+        let (more, less) = (open.without(&covered), covered.since(dates.first).without(&open));
+        let (all, kept) = (covered.with(&more).count(), covered.without(&less).count());
+        // Of the rounded fees, so that all days of the period together cost the fee.
+        let before = self.share(due.plan.fee, covered.count(), of)?;
+        let added = self.share(due.plan.fee, all, of)?.checked_sub(before)?;
+        let keeps = (i128::from(kept), i128::from(covered.count()));
+        Ok(Change {
+            days: covered.with(&more).without(&less).count(),
+            more,
+            less,
+            fee: added.checked_sub(back(fee, keeps)?)?,
+            amount: added.checked_sub(back(net, keeps)?)?,
+        })
+    }
+
+    fn known(&self, had: Option<&BilledAhead>) -> (Days, Money, Money) {
+        let nothing = || (Days::none(), self.zero(), self.zero());
+        had.map_or_else(nothing, |it| (it.days.clone(), it.fee, it.net))
+    }
+
+    /// What was billed ahead for days of this month on, where the terms don't have it any more.
+    fn give_back(&mut self, it: &BilledAhead, dates: &Dates) -> Result<(), MoneyError> {
+        let less = it.days.since(dates.first);
+        if less.is_empty() || it.is_settled {
             return Ok(());
         }
-        let plan = BilledAhead {
-            plan: plan.key.clone(),
-            titles: plan.titles.clone(),
-            tax_class: plan.tax_class.clone(),
-            fee,
+        let days = it.days.without(&less).count();
+        let (zero, keeps) = (self.zero(), (i128::from(days), i128::from(it.days.count())));
+        let change = Change {
+            days,
+            more: Days::none(),
+            less,
+            fee: zero.checked_sub(back(it.fee, keeps)?)?,
+            amount: zero.checked_sub(back(it.net, keeps)?)?,
         };
-        self.push(fee_line(&plan, (month, days, of), amount));
+        self.push_fee(
+            (it.plan.clone(), it.titles.clone()),
+            &it.tax_class,
+            it.period,
+            change,
+        );
         Ok(())
+    }
+
+    fn push_fee(&mut self, named: (ItemKey, Titles), tax_class: &str, period: FeePeriod, change: Change) {
+        if change.amount.minor_units() == 0 {
+            return;
+        }
+        self.fees.push(FeeOfLine {
+            line: self.lines.len(),
+            period,
+            more: change.more,
+            less: change.less,
+            fee: change.fee,
+        });
+        let (days, of) = (change.days, period.days());
+        let cause = Cause::Fee { period, days, of };
+        self.push(StatementLine::unmetered(cause, named, change.amount, tax_class));
+    }
+
+    /// Lines that a coupon is for: of the month if it counts there, and a fee of the next month if it counts in that. What
+    /// of a fee comes back is net of its own coupons, and no others lessen it. A fixed amount or one by volume is for a
+    /// month as a whole, so it takes part of a fee ahead only together with its own month.
+    pub(super) fn lines_of_coupon(&self, coupon: &Coupon) -> Result<Vec<usize>, RatingError> {
+        let month = self.input.month;
+        let next = month.next().map_err(calendar)?;
+        let counts_now = coupon.counts_in(month);
+        let is_share = matches!(coupon.cut, Cut::Percent(_));
+        let mut lines = self.lines_of(&coupon.items);
+        lines.retain(|at| match &self.lines[*at].cause {
+            Cause::Fee { .. } if self.lines[*at].amount.minor_units() < 0 => false,
+            Cause::Fee { period, .. } if period.from >= next.first_day() => {
+                coupon.counts_in(next) && (counts_now || is_share)
+            }
+            _ => counts_now,
+        });
+        Ok(lines)
     }
 
     /// `days` of `of` days of a fee, rounded half-up to the minor unit.
@@ -98,33 +281,80 @@ impl Draft<'_> {
         if days == of {
             return self.round(fee.of_one());
         }
-        let too_big = || MoneyError::TooManyDigits {
-            operation: "a proration",
-        };
         let digits = self.currency().minor_digits();
         let (mantissa, scale) = (fee.decimal().mantissa(), fee.decimal().scale());
         let power = |exponent: u32| 10_i128.checked_pow(exponent).ok_or_else(too_big);
-        let over = mantissa
-            .checked_mul(power(digits)?)
-            .and_then(|it| it.checked_mul(i128::from(days)))
-            .ok_or_else(too_big)?;
+        let over = mantissa.checked_mul(power(digits)?).ok_or_else(too_big)?;
+        let over = over.checked_mul(i128::from(days)).ok_or_else(too_big)?;
         let under = power(scale)?.checked_mul(i128::from(of)).ok_or_else(too_big)?;
-        let doubled = over
-            .checked_mul(2)
-            .and_then(|it| it.checked_add(under))
-            .ok_or_else(too_big)?;
-        Ok(Money::from_minor_units(doubled / (2 * under), self.currency()))
+        Ok(Money::from_minor_units(quotient(over, under)?, self.currency()))
     }
 }
 
-fn fee_line(it: &BilledAhead, (month, days, of): (Month, u32, u32), amount: Money) -> StatementLine {
-    let named = (it.plan.clone(), it.titles.clone());
-    StatementLine::unmetered(Cause::Fee { month, days, of }, named, amount, &*it.tax_class)
+/// Periods of a plan that this statement has to do with.
+fn periods(
+    plan: &Plan,
+    own: &Subscription,
+    dates: &Dates,
+    ahead: &Ahead<'_>,
+) -> Result<Vec<FeePeriod>, CalendarError> {
+    let mut found = match plan.cycle {
+        Cycle::Month => {
+            let (this, next) = (dates.first.month(), dates.next.month());
+            let mut months = vec![FeePeriod::month(this)?];
+            if plan.in_advance {
+                months.push(FeePeriod::month(next)?);
+            }
+            months
+        }
+        Cycle::Year => {
+            let years = FeePeriod::years(own.from, (dates.first, dates.end))?;
+            let ends_now = |it: &FeePeriod| {
+                let end = own.until.map_or(it.until, |own| own.min(it.until));
+                dates.first < end && end <= dates.next
+            };
+            let counts = |it: &FeePeriod| match is_ahead(plan, *it, ahead) {
+                true => dates.first < it.until,
+                false => ends_now(it),
+            };
+            years.into_iter().filter(counts).collect()
+        }
+    };
+    // What is past stays, and what has no day is nothing.
+    found.retain(|it| {
+        let days = own.days(it.from, it.until);
+        !days.is_empty() && (it.from >= dates.first || !days.since(dates.first).is_empty())
+    });
+    Ok(found)
 }
 
-/// Days of `from..until`.
-fn days_between(from: Day, until: Day) -> u32 {
-    let days = |day: Day| -> Date { day.date() };
-    let span = days(until).duration_since(days(from)).as_hours() / 24;
-    u32::try_from(span).expect("a month has few days")
+/// Whether a period is billed before it ends: in advance, or because an invoice has it already.
+fn is_ahead(plan: &Plan, period: FeePeriod, ahead: &Ahead<'_>) -> bool {
+    plan.in_advance || ahead.contains_key(&(&plan.key, period))
+}
+
+/// What comes back of money of which so many parts of all are kept; nothing of nothing.
+fn back(of: Money, (kept, all): (i128, i128)) -> Result<Money, MoneyError> {
+    if all <= 0 || of.minor_units() <= 0 {
+        return Ok(Money::zero(of.currency()));
+    }
+    let over = of.minor_units().checked_mul(kept).ok_or_else(too_big)?;
+    of.checked_sub(Money::from_minor_units(quotient(over, all)?, of.currency()))
+}
+
+/// Rounded half-up; neither is below zero.
+fn quotient(over: i128, under: i128) -> Result<i128, MoneyError> {
+    let doubled = over.checked_mul(2).and_then(|it| it.checked_add(under));
+    let twice = under.checked_mul(2).ok_or_else(too_big)?;
+    Ok(doubled.ok_or_else(too_big)? / twice)
+}
+
+fn too_big() -> MoneyError {
+    MoneyError::TooManyDigits {
+        operation: "a proration",
+    }
+}
+
+fn calendar(e: CalendarError) -> RatingError {
+    RatingError::Calendar(e.to_string())
 }

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::rating::{HourUsage, rate_period};
+use crate::rating::{Day, Days, HourUsage, rate_period};
 use tallyman_common::time::Hour;
+
+/// Fees of plans.
+#[path = "plan_tests.rs"]
+mod plans;
 
 const ITEMS: &str = r#"
 [[item]]
@@ -72,7 +76,7 @@ struct Case<'a> {
     policies: &'a str,
     terms: &'a str,
     grants: &'a [Grant],
-    /// Plan, fee.
+    /// Plan, fee of this month.
     ahead: Option<(&'a str, &'a str)>,
     usage: &'a [(&'a str, u32, &'a str, &'a str)],
 }
@@ -91,6 +95,7 @@ fn made(case: &Case<'_>) -> Statement {
     let book = books.at(Hour(NOVEMBER)).expect("book");
     let terms = Terms::parse(case.terms, book).unwrap_or_else(|faults| panic!("{faults:#?}"));
     let sums = sums(&books, &terms, case.usage);
+    let period = FeePeriod::month(november()).expect("a month");
     let ahead = case.ahead.map(|(plan, fee)| BilledAhead {
         plan: ItemKey::parse(plan).expect("key"),
         titles: Titles {
@@ -98,7 +103,11 @@ fn made(case: &Case<'_>) -> Statement {
             by_language: Default::default(),
         },
         tax_class: "standard".to_owned(),
+        period,
+        days: Days::between(period.from, period.until),
         fee: Money::parse(fee).expect("money"),
+        net: Money::parse(fee).expect("money"),
+        is_settled: false,
     });
     let ahead = Vec::from_iter(ahead);
     statement(Input {
@@ -106,6 +115,7 @@ fn made(case: &Case<'_>) -> Statement {
         books: &books,
         until: Hour(NOVEMBER + 719),
         terms: &terms,
+        before: None,
         month: november(),
         zone: &BillingZone::utc(),
         grants: case.grants,
@@ -125,7 +135,7 @@ fn rows(statement: &Statement) -> Vec<String> {
             Cause::Maximum(tenant) => format!("{tenant} maximum"),
             Cause::Surcharge => "surcharge".into(),
             Cause::Commitment => "commitment".into(),
-            Cause::Fee { month, days, of } => format!("fee {month} {days}/{of}"),
+            Cause::Fee { period, days, of } => format!("fee {period} {days}/{of}"),
             Cause::Late { month, .. } => format!("late {month}"),
         };
         rows.push(format!("{cause}: {} {}", line.item, line.amount.number()));
@@ -384,7 +394,7 @@ fn fees_of_plans() {
          &["fee 2026-11 30/30: pro 100.00", "fee 2026-11 0/30: old -70.00", "total 30.00"]),
         ("in_advance", "month", "plan_from = \"2026-01-01\"\nplan_until = \"2026-02-01\"", Some(("old", "70.00 USD")),
          &["fee 2026-11 0/30: old -70.00", "total -70.00"]),
-        ("in_arrears", "year", "plan_from = \"2025-11-21\"", None, &["fee 2026-11 30/30: pro 100.00", "total 100.00"]),
+        ("in_arrears", "year", "plan_from = \"2025-11-21\"", None, &["fee 2025-11-21/2026-11-21 365/365: pro 100.00", "total 100.00"]),
         ("in_arrears", "year", "plan_from = \"2025-12-21\"", None, &["total 0.00"]),
     ];
     for (due, per, dates, ahead, wanted) in table {
@@ -578,7 +588,7 @@ fn faults_of_terms_and_policies() {
         ("[[coupon]]\nkey = \"c\"\ntitle = \"C\"\npercent = \"101\"\nfrom = \"2026-01\"", "line 5: coupon 1: `percent = \"101\"` takes off more than there is"),
         ("[[coupon]]\nkey = \"c\"\ntitle = \"C\"\nfrom = \"2026-01\"", "line 2: coupon 1: one of `percent`, `amount` and `steps` is wanted"),
         ("[[item]]\nkey = \"gpu\"\ntitle = \"G\"\nmodel = \"free\"", "line 2: item `gpu`: the price book `T` has no such item"),
-        ("owner = \"x\"", "line 2: terms: unknown key `owner`; known are `format`, `class`, `plan`, `plan_from`, `plan_until`, `commitment`, `tax_exempt`, `pools`, `coupon`, `item`"),
+        ("owner = \"x\"", "line 2: terms: unknown key `owner`; known are `format`, `class`, `plan`, `plan_from`, `plan_until`, `subscription`, `commitment`, `tax_exempt`, `pools`, `coupon`, `item`"),
     ];
     for (rest, wanted) in table {
         let faults = Terms::parse(&format!("format = 1\n{rest}\n"), book).expect_err(wanted);
