@@ -14,8 +14,9 @@ use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Asker, Event, ini
 use tallyman_aggregator_core::log::decode_decision;
 use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::Table;
+use tallyman_aggregator_core::rating::{Day, Days};
 use tallyman_aggregator_core::registry::Command;
-use tallyman_aggregator_core::registry::money::{Adjusted, Allocation, Granted, MoneyAct};
+use tallyman_aggregator_core::registry::money::{Adjusted, Allocation, BilledFee, Granted, MoneyAct};
 use tallyman_common::money::Money;
 use tallyman_common::time::WallMs;
 
@@ -258,6 +259,22 @@ fn line() -> Line {
     }
 }
 
+fn fee() -> BilledFee {
+    let day = |text: &str| Day::parse(text).expect("a day");
+    let (from, until) = (day("2026-12-01"), day("2027-01-01"));
+    BilledFee {
+        plan: own("pro"),
+        title: own("专业版"),
+        tax_class: own("standard"),
+        from,
+        until,
+        more: Days::between(from, until),
+        less: Days::none(),
+        fee: Money::parse("10.00 CNY").expect("money"),
+        net: Money::parse("8.00 CNY").expect("money"),
+    }
+}
+
 fn deduction(key: &str, amount: &str) -> Deduction {
     Deduction {
         key: own(key),
@@ -321,6 +338,7 @@ fn draft() -> Draft {
         price_books: Vec::new(),
         position: 1,
         adjusted: Vec::new(),
+        fees: vec![fee()],
     };
     Draft {
         prefix: own("INV"),

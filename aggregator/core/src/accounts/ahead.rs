@@ -51,7 +51,6 @@ pub(super) fn billed_ahead(
             add(&mut found, fee, net, is_later)?;
         }
     }
-    found.retain(|(_, period), _| period.until > month.first_day());
     Ok(found.into_values().collect())
 }
 
@@ -61,7 +60,11 @@ fn invoices(books: Books<'_>, account: &str, month: Month) -> Result<Vec<Invoice
     let range = (&from[..], &prefix_end(&from)[..]);
     try_scan(books.store, Table::MoneyIndex, range, |key, value| {
         let fees: Vec<BilledFee> = parse(Table::MoneyIndex, value)?;
-        if fees.iter().any(|it| it.until > month.first_day()) {
+        let fees: Vec<BilledFee> = fees
+            .into_iter()
+            .filter(|it| it.until > month.first_day())
+            .collect();
+        if !fees.is_empty() {
             found.push((key[from.len()..].to_vec(), fees));
         }
         Ok::<_, AccountsError>(ControlFlow::Continue(()))
@@ -94,8 +97,8 @@ fn is_billed(books: Books<'_>, account: &str, month: Month) -> Result<bool, Draf
     Ok(record.is_some_and(|it| it.voided.is_none()))
 }
 
-/// What is left of each fee of an invoice. Credit notes don't say of what they take: fees bear them as far as nothing else
-/// is left of the invoice, so that no more comes back than is left of it.
+/// What is left of each of these fees of an invoice. Credit notes don't say of what they take: they bear notes only where
+/// nothing else is left of the invoice, so that what comes back and the notes are no more than it.
 fn nets<'f>(fees: &'f [BilledFee], record: &Receivable) -> Result<Vec<(&'f BilledFee, Money)>, MoneyError> {
     let of = &record.document;
     let zero = Money::zero(of.total.currency());
