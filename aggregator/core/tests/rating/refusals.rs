@@ -212,8 +212,10 @@ fn quantities_that_a_plan_could_not_give() {
 /// Protects: what is agreed with an account must fit the book in force, and be possible.
 #[test]
 fn terms() {
-    let plan = "[[plan]]\nkey = \"pro\"\ntitle = \"P\"\nfee = \"1\"\nper = \"month\"\ndue = \"in_arrears\"\n";
+    let plan = "[[plan]]\nkey = \"pro\"\ntitle = \"P\"\nfee = \"1\"\nper = \"month\"\ndue = \"in_arrears\"\nquantities = { x = \"500\" }\n";
     let book = PriceBook::parse(&format!("{HEAD}{ITEM}{GOOD}{plan}")).expect("a book");
+    let short = "plan = \"pro\"\nplan_from = \"2026-01-01\"\n";
+    let more = "[[subscription]]\nplan = \"pro\"\n";
     let coupon = "[[coupon]]\nkey = \"c\"\ntitle = \"C\"\n";
     let own = |unit: &str, model: &str| {
         format!(
@@ -226,6 +228,19 @@ fn terms() {
         ("plan = \"pro\"".to_owned(),                              "line 1: terms: `plan_from` is missing"),
         ("plan = \"pro\"\nplan_from = \"2026-02-30\"".to_owned(),  "line 3: terms: `2026-02-30` is not a day such as `2026-01-31`"),
         ("plan = \"pro\"\nplan_from = \"2026-02-02\"\nplan_until = \"2026-02-02\"".to_owned(), "line 4: terms: `plan_until` is not after `plan_from`"),
+        (format!("{short}plan_until = \"2026-02-03\"\n{more}from = \"2026-02-02\""),
+         "line 5: terms: plan `pro` begins on 2026-02-02, and plan `pro` before it ends on 2026-02-03"),
+        (format!("{more}from = \"2026-02-02\"\n{more}from = \"2026-03-02\""),
+         "line 5: terms: plan `pro` begins on 2026-03-02, and plan `pro` before it has no end"),
+        (format!("{more}from = \"2026-02-02\"\nuntil = \"2026-02-01\""), "line 5: subscription 1: `until` is not after `from`"),
+        (format!("{more}plan_from = \"2026-02-02\"\nfrom = \"2026-02-02\""),
+         "line 4: subscription 1: unknown key `plan_from`; known are `plan`, `from`, `until`"),
+        (format!("{short}{}allowance = \"499\"\nallowance_over = \"month\"", own("request", GOOD)),
+         "line 4: item `x`: has less free than plan `pro`, which includes 500 each month; leave the allowance out, or give at least as much over a month"),
+        (format!("{short}{}allowance = \"500\"\nallowance_over = \"day\"", own("request", GOOD)),
+         "line 4: item `x`: has less free than plan `pro`, which includes 500 each month; leave the allowance out, or give at least as much over a month"),
+        (format!("{short}{}", own("request", "model = \"free\"")),
+         "line 4: item `x`: has no metered price, but plan `pro` includes 500 of it each month"),
         ("commitment = \"-500\"".to_owned(),                       "line 2: terms: `commitment`: price -500 is negative"),
         ("pools = \"yes\"".to_owned(),                             "line 2: terms: `pools` is true or false, not a string"),
         (format!("{coupon}percent = \"10\"\nfrom = \"2026-13\""),  "line 6: coupon 1: `2026-13` is not a month such as `2026-01`"),

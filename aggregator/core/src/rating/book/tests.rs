@@ -301,7 +301,7 @@ fn the_examples_of_the_page_on_prices_are_sound() {
         panic!("{} examples", blocks.len())
     };
     let book = PriceBook::parse(&format!("{items}\n{months}")).unwrap_or_else(|faults| panic!("{faults:#?}"));
-    assert_eq!((book.items().len(), book.policies().plans.len()), (1, 1));
+    assert_eq!((book.items().len(), book.policies().plans.len()), (1, 2));
     let terms = super::super::Terms::parse(terms, &book).unwrap_or_else(|faults| panic!("{faults:#?}"));
     assert_eq!((terms.coupons.len(), terms.overrides.len()), (1, 1));
 }

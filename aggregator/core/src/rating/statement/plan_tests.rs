@@ -252,3 +252,30 @@ fn coupons_and_fees_ahead() {
         );
     }
 }
+
+/// Protects: an allowance of its own stands in place of a plan's quantity, which an own price alone keeps.
+#[test]
+fn quantities_of_items_with_prices_of_their_own() {
+    let plan = "[[plan]]\nkey = \"pro\"\ntitle = \"Pro\"\nfee = \"0\"\nper = \"month\"\ndue = \"in_arrears\"\nquantities = { cpu = \"40\" }\n";
+    let own = |allowance: &str| {
+        format!(
+            "format = 1\nplan = \"pro\"\nplan_from = \"2026-01-01\"\n[[item]]\nkey = \"cpu\"\ntitle = \"CPU\"\nmeters = [\"cpu.time\"]\nunit = \"CPU-second\"\nmodel = \"per_unit\"\nprice = \"2\"\n{allowance}"
+        )
+    };
+    for (allowance, wanted) in [
+        ("", ["acme: cpu 120.00", "total 120.00"]),
+        (
+            "allowance = \"70\"\nallowance_over = \"month\"\n",
+            ["acme: cpu 60.00", "total 60.00"],
+        ),
+    ] {
+        check(
+            &Case {
+                policies: plan,
+                terms: &own(allowance),
+                ..PLAIN
+            },
+            &wanted,
+        );
+    }
+}
