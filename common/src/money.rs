@@ -10,6 +10,8 @@
 mod currency;
 // Exact sums and products of decimals.
 mod exact;
+// Sums and percentages of amounts on 256 bits.
+mod wide;
 // The test's own big integers, the oracle of the arithmetic above.
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use currency::{Currency, Money, Rounding, largest_remainder, round_minor};
 pub use exact::{exact_add, exact_mul, exact_sub, exact_sum, parse_decimal};
+pub use wide::WideAmount;
 
 /// Decimal places of a billed quantity.
 pub const QUANTITY_SCALE: u32 = 9;
@@ -141,7 +144,8 @@ impl Percent {
         Ok(Price(share))
     }
 
-    /// That share of an exact amount, exact.
+    /// That share of an exact amount, exact; fails if the share needs more digits than a decimal has. What is rounded in any
+    /// case is taken with [`WideAmount::percent`].
     pub fn of_amount(self, amount: Amount) -> Result<Amount, MoneyError> {
         exact_mul(exact_mul(self.0, amount.0)?, Decimal::new(1, 2)).map(Amount)
     }

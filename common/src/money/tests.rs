@@ -380,3 +380,132 @@ fn percentages_of_prices_are_exact_or_refused() {
 fn quantity(text: &str) -> Quantity {
     Quantity::parse(text).expect("quantity")
 }
+
+/// The percentage of an amount, half-up at some places, digit by digit.
+fn percentage(amount: Decimal, percent: Decimal, places: usize) -> String {
+    let product = Model::of(amount).mul(&Model::of(percent));
+    let (scale, mut digits) = (product.scale + 2, product.digits);
+    digits.resize(digits.len().max(scale + 1), 0);
+    let up = scale > places && digits[scale - places - 1] >= 5;
+    let kept = if scale > places {
+        digits.split_off(scale - places)
+    } else {
+        digits.splice(0..0, vec![0; places - scale]);
+        digits
+    };
+    let mut wide: Vec<u64> = kept.into_iter().map(u64::from).collect();
+    wide[0] += u64::from(up);
+    let text: String = carry(wide).iter().rev().map(|it| char::from(b'0' + it)).collect();
+    let text = text.trim_start_matches('0');
+    let sign = if product.negative && !text.is_empty() {
+        "-"
+    } else {
+        ""
+    };
+    format!("{sign}{text}")
+}
+
+#[test]
+fn percentages_are_rounded_once_from_exact_numbers() {
+    let mut random = Random(0x5eed_cafe_f00d_0002);
+    let (mut fine, mut wide) = (0, 0);
+    for round in 0..30_000 {
+        let amount = random.decimal();
+        let percent = Decimal::from_i128_with_scale(i128::from(random.next() % 1_000_000_000_001), 6);
+        let percent = Percent::parse(&percent.normalize().to_string()).expect("a percentage");
+        let Ok(amount) = Amount::parse(&amount.normalize().to_string()) else {
+            continue;
+        };
+        for code in ["JPY", "USD", "KWD"] {
+            let currency = Currency::parse(code).expect("code");
+            let got = WideAmount::of(amount).percent(percent, 1, currency, Rounding::HalfUp);
+            let places = usize::try_from(currency.minor_digits()).expect("few");
+            let wanted = percentage(amount.decimal(), percent.decimal(), places);
+            let got = got
+                .expect("all of a decimal by a million percent fit")
+                .minor_units();
+            let wanted = if wanted.is_empty() { "0" } else { &wanted };
+            assert_eq!(
+                got.to_string(),
+                wanted,
+                "I7: round {round}: {percent} % of {amount} {code}"
+            );
+            match percent.of_amount(amount) {
+                Ok(exact) => {
+                    let rounded = round_minor(exact, currency, Rounding::HalfUp).expect("fits");
+                    assert_eq!(rounded.minor_units(), got, "I7: the two ways agree");
+                    fine += 1;
+                }
+                Err(_) => wide += 1,
+            }
+        }
+    }
+    assert!(
+        fine > 5_000 && wide > 5_000,
+        "both kinds are tested: {fine}, {wide}"
+    );
+}
+
+#[test]
+fn percentages_at_the_bounds_of_exact_amounts() {
+    let usd = Currency::parse("USD").expect("code");
+    #[rustfmt::skip]
+    let table = [
+        // percentage    amount                              parts  rounded
+        ("12.5",         "633825.300114114700748351",         1,    Some("79228.16 USD")),
+        ("12.5",         "633825.300114114700748352",         1,    Some("79228.16 USD")),
+        ("12.5",         "79228162.514264337593543950335",    1,    Some("9903520.31 USD")),
+        ("33.333333",    "79228162.514264337593543",          1,    Some("26409387.24 USD")),
+        ("33.333333",    "-0.000000000000000000001",          1,    Some("0.00 USD")),
+        ("100",          "79228162514264337593543950335",     1,    Some("79228162514264337593543950335.00 USD")),
+        ("1000000",      "-79228162514264337593543950335",    1,    Some("-792281625142643375935439503350000.00 USD")),
+        ("50",           "0.01",                              1,    Some("0.01 USD")),
+        ("49.999999",    "0.01",                              1,    Some("0.00 USD")),
+        ("3",            "1",                                 6,    Some("0.01 USD")),   // exactly half a cent
+        ("2.999999",     "1",                                 6,    Some("0.00 USD")),
+        ("3",            "1",                                 0,    None),
+    ];
+    for (percent, amount, parts, wanted) in table {
+        let percent = Percent::parse(percent).expect("percentage");
+        let wide = WideAmount::of(Amount::parse(amount).expect("amount"));
+        let got = wide.percent(percent, parts, usd, Rounding::HalfUp);
+        assert_eq!(
+            got.ok().map(|it| it.to_string()).as_deref(),
+            wanted,
+            "{percent} % of {amount}"
+        );
+    }
+}
+
+#[test]
+fn wide_sums_are_exact_and_ordered() {
+    let wide = |text: &str| WideAmount::of(Amount::parse(text).expect("amount"));
+    let (most, least) = (
+        wide("79228162514264337593543950335"),
+        wide("0.0000000000000000000000000001"),
+    );
+    let sum = WideAmount::sum([most, least, most]).expect("fits");
+    assert!(sum > most && most > least && least > WideAmount::ZERO && sum.is_above_zero());
+    assert!(wide("-1") < WideAmount::ZERO && wide("-2") < wide("-1") && !wide("-1").is_above_zero());
+    let back = sum
+        .checked_sub(most)
+        .and_then(|it| it.checked_sub(most))
+        .expect("fits");
+    assert_eq!(back, least);
+    assert_eq!(wide("1").checked_sub(wide("1.5")), Ok(wide("-0.5")));
+    assert_eq!(wide("-1.5").times(745), Ok(wide("-1117.5")));
+    assert_eq!(wide("-1.5").times(0), Ok(WideAmount::ZERO));
+    let usd = Currency::parse("USD").expect("code");
+    for (amount, parts, wanted) in [
+        ("1", 3, "0.33 USD"),
+        ("-2", 3, "-0.67 USD"),
+        ("0.01", 2, "0.01 USD"),
+    ] {
+        let got = wide(amount).rounded(parts, usd, Rounding::HalfUp).expect("fits");
+        assert_eq!(got.to_string(), wanted);
+        assert_eq!(
+            WideAmount::of_money(got).rounded(1, usd, Rounding::HalfUp),
+            Ok(got)
+        );
+    }
+}

@@ -415,7 +415,7 @@ fn book(random: &mut Random, name: &str, hard: bool) -> String {
         text += &charge(random, hard);
     }
     if hard && random.one_in(3) && text.contains("i0") {
-        text += "[[item]]\nkey = \"share\"\ntitle = \"S\"\nmodel = \"percent_of_amount\"\nof = [\"i0\"]\npercent = \"10\"\n";
+        text += "[[item]]\nkey = \"share\"\ntitle = \"S\"\nmodel = \"percent_of_amount\"\nof = [\"i0\"]\npercent = \"100\"\n";
     }
     if random.one_in(2) {
         text +=

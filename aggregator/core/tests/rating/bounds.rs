@@ -255,3 +255,31 @@ fn the_sandbox_check_of_the_user() {
         ("0.282".into(), "0.28 USD".into())
     );
 }
+
+/// Protects: how far exact amounts reach, as `docs/adr/0003-exact-arithmetic.md` says it: the last one that fits, and the
+/// refusal of the next by the item's name.
+#[test]
+fn amounts_at_the_end_of_their_digits() {
+    #[rustfmt::skip]
+    let table = [
+        // price            last quantity that fits     the next one
+        ("0.999999999999",  "79228162.514343565",       "79228162.514343566"),
+        ("0.999999",        "79228241742506.080099624", "79228241742506.080099625"),
+        ("1",               "79228162514264337593.543950335", "79228162514264337593.543950336"),
+    ];
+    for (price, last, next) in table {
+        let books = books(&item(&format!("model = \"per_unit\"\nprice = \"{price}\"")));
+        let lines = rate_period(&books, &[hour(0, "x", last)]).expect("it fits");
+        let read = |text: &str| crate::exact::Ratio::read(text).expect("a number");
+        assert_eq!(
+            lines[0].amount.to_string(),
+            (read(price) * read(last)).to_string()
+        );
+        let Ok(next) = Quantity::parse(next) else { continue };
+        let refused = rate_period(&books, &[hour(0, "x", &next.to_string())]).expect_err("it does not");
+        assert_eq!(
+            refused.to_string(),
+            "item `x`: the exact result of a multiplication has too many digits"
+        );
+    }
+}

@@ -220,7 +220,8 @@ impl Made<'_> {
                 .filter(|line| has(&it.items, &line.item));
             let cost: Ratio = of.map(|line| line.exact).sum();
             if cost > it.above {
-                let exact = (cost - it.above) * it.percent / Ratio::HUNDRED;
+                // Rounded once; what discounts count of it is what stands on the bill.
+                let exact = self.round((cost - it.above) * it.percent / Ratio::HUNDRED);
                 self.push("surcharge".to_owned(), &it.key, &it.tax_class, exact);
             }
         }

@@ -119,6 +119,7 @@ fn percentages_in_a_loop_or_of_nothing() {
         (share("a", "\"nobody\"", "1"), "line 15: item `a`: there is no item `nobody` to take amounts from"),
         (share("a", "\"x\"", "-1"),     "line 16: item `a`: `percent`: percentage -1 is negative"),
         (share("a", "\"x\"", "50%"),    "line 16: item `a`: `percent`: `50%` is not a decimal number: only digits and one point are allowed"),
+        (share("a", "\"x\"", "10001"),  "line 16: item `a`: `percent = \"10001\"` is above 10000: is that a slip of the pen?"),
         (price("nobody", "request"),    "line 17: item `p`: there is no item `nobody` to take prices from"),
         (price("p", "request"),         "line 17: item `p`: item `p` takes a share itself; name the item with the prices"),
         (price("x", "1000 requests"),   "line 11: item `p`: unit `1000 requests` is not `request`, for which item `x` has its price"),
@@ -128,6 +129,46 @@ fn percentages_in_a_loop_or_of_nothing() {
         .map(|(lines, wanted)| (lines.as_str(), *wanted))
         .collect();
     check(&before, &table);
+}
+
+/// Protects: a share of amounts is exact in every hour, so one that could have more digits than are kept is refused when the
+/// book is checked, also through another share; the same of a price that an account has of its own.
+#[test]
+fn shares_of_amounts_that_are_too_fine() {
+    let book = |price: &str, first: &str, second: &str| {
+        format!(
+            "{HEAD}{ITEM}model = \"graduated\"\ntiers_over = \"hour\"\ntiers = [{{ up_to = \"1\", price = \"1\" }}, {{ price = \"{price}\" }}]\n\
+             [[item]]\nkey = \"a\"\ntitle = \"A\"\nmodel = \"percent_of_amount\"\nof = \"x\"\npercent = \"{first}\"\n\
+             [[item]]\nkey = \"b\"\ntitle = \"B\"\nmodel = \"percent_of_amount\"\nof = [\"x\", \"a\"]\npercent = \"{second}\"\n"
+        )
+    };
+    let said = |at: &str, percent: &str, of: &str, places: u32, more: u32| {
+        format!(
+            "line {at}: {percent} % of what `{of}` costs has up to {places} decimal places and 21 are kept: write the prices of `{of}` \
+             or the percentage with {more} fewer, or take a share of the price (`percent_of_price`)"
+        )
+    };
+    #[rustfmt::skip]
+    let table = [
+        ("0.000011574074", "100",      "200",  vec![]),
+        ("0.000011574074", "50",       "100",  vec![said("12: item `a`", "50", "x", 22, 1)]),
+        ("0.000000001",    "12.5",     "100",  vec![]),
+        ("0.0000000001",   "12.5",     "100",  vec![said("12: item `a`", "12.5", "x", 22, 1)]),
+        ("0.000000001",    "12.5",     "10",   vec![said("18: item `b`", "10", "a", 22, 1)]),
+        ("0.0001",         "33.333333", "1",   vec![said("18: item `b`", "1", "a", 23, 2)]),
+    ];
+    for (price, first, second, wanted) in table {
+        assert_eq!(
+            faults(&book(price, first, second)),
+            wanted,
+            "{price} {first} {second}"
+        );
+    }
+    let book = PriceBook::parse(&book("0.000000001", "12.5", "100")).expect("a book");
+    let own = format!("format = 1\n{ITEM}model = \"per_unit\"\nprice = \"0.0000000001\"\n");
+    let faults = Terms::parse(&own, &book).expect_err("its share is too fine");
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults, [said("2: terms", "12.5", "x", 22, 1)]);
 }
 
 /// Protects: meters, units, currencies and zones are known; a zone off the hour can't be billed.

@@ -13,7 +13,7 @@ use super::charges::parse_price;
 use super::parse::{parse_item, path_of, taken};
 use super::policies::{each, parse_cut, parse_items_of, parse_key, parse_named};
 use super::reader::{Faults, Reader};
-use super::shares::{Takes, resolve};
+use super::shares::{Takes, resolve, too_fine};
 use super::{BOOK_BYTES_MAX, Charge, Fault, Item, ItemKey, PriceBook};
 
 const TERMS_KEYS: &[&str] = &[
@@ -235,6 +235,13 @@ fn parse_overrides(
             tenant,
             item: draft.item,
         });
+    }
+    for own in &found {
+        // What costs a share of it must still fit.
+        let own = book.with(&[&own.item], &[], Digest::default());
+        for (_, reason) in too_fine(&own.items, &own.share_order) {
+            faults.add(reader.key_offset("item").unwrap_or(0), "terms", reason);
+        }
     }
     found
 }

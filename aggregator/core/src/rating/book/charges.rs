@@ -17,6 +17,9 @@ const STEP_KEYS: &[&str] = &["up_to", "amount"];
 /// A price above this for one unit is taken for a slip of the pen.
 const PRICE_MAX: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 
+/// A percentage above this, a hundred times the whole, too.
+const PERCENT_MAX: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
+
 /// How a model's tiers are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tiers {
@@ -229,7 +232,10 @@ pub(super) fn parse_of(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Opti
 /// Reads `percent`.
 pub(super) fn parse_percent(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Percent> {
     let percent = reader.required(faults, "percent");
-    taken(reader, faults, percent, |it| {
-        Percent::parse(it).map_err(|it| format!("`percent`: {it}"))
+    taken(reader, faults, percent, |it| match Percent::parse(it) {
+        Ok(percent) if percent.decimal() > PERCENT_MAX => Err(format!(
+            "`percent = \"{it}\"` is above {PERCENT_MAX}: is that a slip of the pen?"
+        )),
+        other => other.map_err(|it| format!("`percent`: {it}")),
     })
 }

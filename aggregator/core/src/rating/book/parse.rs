@@ -15,7 +15,7 @@ use super::charges::{parse_metered, parse_of, parse_percent, parse_percentile, p
 use super::policies::{POLICY_KEYS, parse_policies, parse_tax_class};
 use super::reader::{At, Faults, Reader, list};
 use super::selection::parse_selection;
-use super::shares::{Draft, Takes, order_of_shares, resolve};
+use super::shares::{Draft, Takes, order_of_shares, resolve, too_fine};
 use super::{BOOK_BYTES_MAX, Charge, Fault, ITEMS_MAX, Item, ItemKey, PriceBook, Share};
 
 const HEAD_KEYS: &[&str] = &["format", "name", "currency", "time_zone", "rounding", "item"];
@@ -156,7 +156,12 @@ fn parse_items(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> (Vec<Item>, 
     };
     resolve(&mut drafts, faults, is_faulty);
     let order = order_of_shares(&drafts, faults);
-    (drafts.into_iter().map(|it| it.item).collect(), order)
+    let offsets: Vec<usize> = drafts.iter().map(|it| it.offset).collect();
+    let items: Vec<Item> = drafts.into_iter().map(|it| it.item).collect();
+    for (at, reason) in too_fine(&items, &order) {
+        faults.add(offsets[at], &path_of(&items[at].key), reason);
+    }
+    (items, order)
 }
 
 /// Reads one item; `more` are keys that belong to it where it stands.

@@ -2,12 +2,17 @@
 //!
 //! It must not know TOML.
 
-use tallyman_common::money::Percent;
+use tallyman_common::money::{PRICE_SCALE_MAX, Percent, QUANTITY_SCALE};
 
-use super::super::tariff::Tariff;
+use super::super::ladder::Ladder;
+use super::super::tariff::{Shape, Tariff};
 use super::parse::path_of;
 use super::reader::Faults;
 use super::{Charge, Item, ItemKey};
+
+/// Most decimal places of an hour's amount: those of a quantity at the finest price. What has no more reaches
+/// 79 million units of currency a month before it has too many digits (docs/adr/0003-exact-arithmetic.md).
+const AMOUNT_SCALE_MAX: u32 = QUANTITY_SCALE + PRICE_SCALE_MAX;
 
 /// An item as it was read, with what it takes from others not worked out yet.
 pub(super) struct Draft {
@@ -135,4 +140,68 @@ fn visit(
     }
     path.pop();
     order.push(at);
+}
+
+/// Shares of amounts that have more decimal places than are kept, by place in the book, and why. They are exact amounts of an
+/// hour, so that hours sum to the month to the last digit, and each share of a share has more places than the one before.
+pub(super) fn too_fine(items: &[Item], order: &[usize]) -> Vec<(usize, String)> {
+    let mut scales: Vec<u32> = items.iter().map(|it| scale_of(&it.charge)).collect();
+    let mut found = Vec::new();
+    for at in order {
+        let Charge::ShareOfAmounts { of, percent } = &items[*at].charge else {
+            continue;
+        };
+        let bases = items.iter().zip(&scales).filter(|(it, _)| of.contains(&it.key));
+        let Some((base, scale)) = bases.max_by_key(|(_, scale)| **scale) else {
+            continue;
+        };
+        let own = scale + scale_of_share(*percent);
+        if *scale <= AMOUNT_SCALE_MAX && own > AMOUNT_SCALE_MAX {
+            let more = own - AMOUNT_SCALE_MAX;
+            let reason = format!(
+                "{percent} % of what `{}` costs has up to {own} decimal places and {AMOUNT_SCALE_MAX} are kept: write the prices \
+                 of `{}` or the percentage with {more} fewer, or take a share of the price (`percent_of_price`)",
+                base.key, base.key
+            );
+            found.push((*at, reason));
+        }
+        scales[*at] = own;
+    }
+    found
+}
+
+/// Most decimal places of what an hour costs; of a share none yet.
+fn scale_of(charge: &Charge) -> u32 {
+    let of_ladder = |ladder: &Ladder| {
+        let tiers = ladder.tiers().iter();
+        let scales = tiers.flat_map(|it| {
+            let price = it.price.decimal();
+            let priced = if price.is_zero() {
+                0
+            } else {
+                QUANTITY_SCALE + price.scale()
+            };
+            [priced, it.fee.decimal().scale()]
+        });
+        scales.max().map_or(0, |it| it)
+    };
+    match charge {
+        Charge::Free | Charge::ShareOfAmounts { .. } => 0,
+        Charge::Percentile { ladder, .. } => of_ladder(ladder),
+        Charge::Metered(tariff) => match &tariff.shape {
+            Shape::Flat(price) | Shape::Package { price, .. } => price.decimal().scale(),
+            Shape::Graduated(ladder) | Shape::Volume(ladder) => of_ladder(ladder),
+        },
+    }
+}
+
+/// Decimal places of a percentage as a factor: none for 100, one for 50, three for 12.5.
+fn scale_of_share(percent: Percent) -> u32 {
+    let percent = percent.decimal();
+    let zeros = [100, 10].iter().position(|it| percent.mantissa() % it == 0);
+    match zeros {
+        Some(0) => percent.scale(),
+        Some(_) => percent.scale() + 1,
+        None => percent.scale() + 2,
+    }
 }

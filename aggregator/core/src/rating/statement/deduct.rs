@@ -1,6 +1,6 @@
 //! Discounts, coupons and credits: how much, from which lines, and never more than is left of them.
 
-use tallyman_common::money::{Amount, Money, MoneyError, Percent, largest_remainder};
+use tallyman_common::money::{Amount, Money, MoneyError, Percent, WideAmount, largest_remainder};
 use tallyman_common::time::Hour;
 
 use super::{Cause, Deduction, Draft, about};
@@ -34,14 +34,14 @@ impl Draft<'_> {
             (None, None) => self.raw(&lines, in_turn)?,
             dates => self.raw_between(dates, &lines, in_turn)?,
         };
-        if basis <= Amount::ZERO {
+        if !basis.is_above_zero() {
             return Ok(());
         }
         let (percent, off) = self.cut(&discount.cut, basis)?;
         let taken = self.take(&discount.key.to_string(), &discount.titles, &lines, off)?;
         if let Some(mut taken) = taken {
             taken.percent = percent;
-            taken.basis = percent.map(|_| self.round(basis)).transpose()?;
+            taken.basis = percent.map(|_| self.round_wide(basis)).transpose()?;
             self.discounts.push(taken);
         }
         Ok(())
@@ -53,7 +53,9 @@ impl Draft<'_> {
             let about = about(&coupon.key);
             let lines = self.lines_of_coupon(coupon)?;
             let left = self.left_of(&lines).map_err(&about)?;
-            let (percent, off) = self.cut(&coupon.cut, left.exact()).map_err(&about)?;
+            let (percent, off) = self
+                .cut(&coupon.cut, WideAmount::of_money(left))
+                .map_err(&about)?;
             let taken = self
                 .take(coupon.key.as_str(), &coupon.titles, &lines, off)
                 .map_err(&about)?;
@@ -135,13 +137,16 @@ impl Draft<'_> {
     }
 
     /// The exact cost of lines; where discounts are taken in turn, less what earlier ones took.
-    fn raw(&self, lines: &[usize], in_turn: bool) -> Result<Amount, MoneyError> {
-        let raw = Amount::sum(lines.iter().map(|at| self.lines[*at].exact))?;
+    fn raw(&self, lines: &[usize], in_turn: bool) -> Result<WideAmount, MoneyError> {
+        let raw = WideAmount::sum(lines.iter().map(|at| WideAmount::of(self.lines[*at].exact)))?;
         if !in_turn {
             return Ok(raw);
         }
-        let amounts = Amount::sum(lines.iter().map(|at| self.lines[*at].amount.exact()))?;
-        raw.checked_sub(amounts.checked_sub(self.left_of(lines)?.exact())?)
+        let amounts = lines
+            .iter()
+            .map(|at| WideAmount::of_money(self.lines[*at].amount));
+        let left = WideAmount::of_money(self.left_of(lines)?);
+        raw.checked_sub(WideAmount::sum(amounts)?.checked_sub(left)?)
     }
 
     /// The same of usage within dates only.
@@ -150,10 +155,10 @@ impl Draft<'_> {
         (from, until): (Option<Hour>, Option<Hour>),
         lines: &[usize],
         in_turn: bool,
-    ) -> Result<Amount, MoneyError> {
+    ) -> Result<WideAmount, MoneyError> {
         let sums = self.input.sums;
         let segments = sums.segments_in(from, until);
-        let mut all = Amount::ZERO;
+        let mut all = WideAmount::ZERO;
         for at in lines {
             let line = &self.lines[*at];
             let Cause::Usage(tenant) = &line.cause else {
@@ -163,9 +168,9 @@ impl Draft<'_> {
             let inside = sum.and_then(|it| it.segments.get(segments.clone()));
             let inside = Amount::sum(inside.into_iter().flatten().copied())?;
             let inside = inside.min(self.net_of(*at)?);
-            all = all.checked_add(inside)?;
+            all = all.checked_add(WideAmount::of(inside))?;
             if in_turn {
-                all = all.checked_sub(self.taken_within(*at, inside)?.exact())?;
+                all = all.checked_sub(WideAmount::of_money(self.taken_within(*at, inside)?))?;
             }
         }
         Ok(all)
@@ -196,17 +201,20 @@ impl Draft<'_> {
         }
     }
 
-    fn cut(&self, cut: &Cut, basis: Amount) -> Result<(Option<Percent>, Money), MoneyError> {
+    fn cut(&self, cut: &Cut, basis: WideAmount) -> Result<(Option<Percent>, Money), MoneyError> {
         let percent = match cut {
             Cut::Amount(amount) => return Ok((None, self.round(amount.of_one())?)),
             Cut::Percent(percent) => Some(*percent),
             Cut::Steps(steps) => {
-                let passed = steps.iter().rev().find(|it| basis > it.above.of_one());
+                let passed = steps
+                    .iter()
+                    .rev()
+                    .find(|it| basis > WideAmount::of(it.above.of_one()));
                 passed.map(|it| it.percent)
             }
         };
         match percent {
-            Some(percent) => Ok((Some(percent), self.round(percent.of_amount(basis)?)?)),
+            Some(percent) => Ok((Some(percent), self.percent(percent, basis)?)),
             None => Ok((None, self.zero())),
         }
     }

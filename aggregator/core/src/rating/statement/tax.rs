@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tallyman_common::money::{Money, MoneyError, Percent};
+use tallyman_common::money::{Money, MoneyError, Percent, WideAmount};
 
 use super::{Draft, Tax};
 use crate::rating::RatingError;
@@ -26,9 +26,7 @@ impl Draft<'_> {
             let amount = if policies.tax_included {
                 included(basis, rate.percent)
             } else {
-                rate.percent
-                    .of_amount(basis.exact())
-                    .and_then(|it| self.round(it))
+                self.percent(rate.percent, WideAmount::of_money(basis))
             };
             taxes.push(Tax {
                 class: rate.class.clone(),

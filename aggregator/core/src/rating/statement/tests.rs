@@ -1,5 +1,8 @@
 //! Statements as tables that a finance person can read, one per rule, each with what it protects.
 
+// Percentages of long numbers.
+mod percent;
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Lines of usage with their minimums and maximums, percentiles, surcharges above a cap, and the commitment.
 
-use tallyman_common::money::{Amount, Money, MoneyError, Price, Quantity, round_minor};
+use tallyman_common::money::{Amount, Money, MoneyError, Percent, Price, Quantity, WideAmount, round_minor};
 
 use super::{Cause, Draft, LineTier, StatementLine, about};
 use crate::rating::RatingError;
@@ -124,10 +124,20 @@ impl Draft<'_> {
         round_minor(exact, self.currency(), self.book.rounding())
     }
 
+    /// The same of a sum that may be too long for a decimal.
+    pub(super) fn round_wide(&self, exact: WideAmount) -> Result<Money, MoneyError> {
+        exact.rounded(1, self.currency(), self.book.rounding())
+    }
+
+    /// A percentage of an exact sum, rounded once.
+    pub(super) fn percent(&self, percent: Percent, of: WideAmount) -> Result<Money, MoneyError> {
+        of.percent(percent, 1, self.currency(), self.book.rounding())
+    }
+
     /// The exact cost of the month of some items, all if empty.
-    pub(super) fn raw_cost(&self, items: &[ItemKey]) -> Result<Amount, MoneyError> {
+    fn raw_cost(&self, items: &[ItemKey]) -> Result<WideAmount, MoneyError> {
         let lines = self.lines.iter().filter(|it| applies(items, &it.item));
-        Amount::sum(lines.map(|it| it.exact))
+        WideAmount::sum(lines.map(|it| WideAmount::of(it.exact)))
     }
 
     pub(super) fn add_surcharges(&mut self) -> Result<(), RatingError> {
@@ -141,17 +151,22 @@ impl Draft<'_> {
     }
 
     fn surcharge(&self, surcharge: &Surcharge) -> Result<Option<StatementLine>, MoneyError> {
-        let (cost, cap) = (self.raw_cost(&surcharge.items)?, surcharge.above.of_one());
+        let cost = self.raw_cost(&surcharge.items)?;
+        let cap = WideAmount::of(surcharge.above.of_one());
         if cost <= cap {
             return Ok(None);
         }
-        let exact = surcharge.percent.of_amount(cost.checked_sub(cap)?)?;
+        // The rounded amount is the line's: a share of an exact sum can have more digits than an exact amount.
+        let amount = self.percent(surcharge.percent, cost.checked_sub(cap)?)?;
+        Amount::of_parts(amount.minor_units(), self.currency().minor_digits())?;
         let named = (surcharge.key.clone(), surcharge.titles.clone());
-        let amount = self.round(exact)?;
-        Ok(Some(StatementLine {
-            exact,
-            ..StatementLine::unmetered(Cause::Surcharge, named, amount, &*surcharge.tax_class)
-        }))
+        let class = &*surcharge.tax_class;
+        Ok(Some(StatementLine::unmetered(
+            Cause::Surcharge,
+            named,
+            amount,
+            class,
+        )))
     }
 
     /// What is missing to the commitment, once discounts were taken.
