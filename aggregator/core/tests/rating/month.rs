@@ -84,6 +84,8 @@ pub struct Agreed {
 #[derive(Clone, Copy, Debug)]
 pub struct Which {
     pub number: u32,
+    /// Its first hour.
+    pub first: u32,
     pub hours: u32,
 }
 
@@ -102,6 +104,7 @@ struct Line {
     tenant: String,
     is_usage: bool,
     fee: Option<Fee>,
+    is_percentile: bool,
     class: String,
     exact: Ratio,
     amount: Ratio,
@@ -165,6 +168,7 @@ impl Made<'_> {
             tenant: String::new(),
             is_usage: false,
             fee: None,
+            is_percentile: false,
             class: class.to_owned(),
             exact,
             amount,
@@ -194,6 +198,7 @@ impl Made<'_> {
         };
         let at = self.push(format!("usage of {tenant}"), &item.key, &item.tax_class, exact);
         (self.lines[at].tenant, self.lines[at].is_usage) = (tenant.to_owned(), true);
+        self.lines[at].is_percentile = matches!(item.charge, Charge::Percentile { .. });
         let bound = match (item.minimum, item.maximum) {
             (Some(least), _) if exact < least => Some((least, "minimum")),
             (_, Some(most)) if exact > most => Some((most, "maximum")),
@@ -229,68 +234,128 @@ impl Made<'_> {
 
     fn discounts(&mut self) {
         let policies = self.policies;
-        for it in &policies.discounts {
-            let class = self.agreed.class.as_ref();
-            let has_class = it.classes.is_empty() || class.is_some_and(|own| it.classes.contains(own));
-            let plan = self.plan();
-            let has_plan = it.plans.is_empty() || plan.is_some_and(|own| it.plans.contains(&own.key));
-            if !has_class || !has_plan {
-                continue;
-            }
+        let chosen: Vec<&Discount> = policies.discounts.iter().filter(|it| self.may_have(it)).collect();
+        let cuts = self.cuts(&chosen);
+        // What was taken from each line in each hour between cuts, in the order of the cuts.
+        let mut taken = vec![vec![Ratio::ZERO; cuts.len() - 1]; self.lines.len()];
+        for it in chosen {
             let of: Vec<usize> = (0..self.lines.len())
                 .filter(|at| has(&it.items, &self.lines[*at].item))
                 .collect();
-            let basis = if it.from.is_none() && it.until.is_none() {
+            let inside: Vec<usize> = (0..cuts.len() - 1)
+                .filter(|piece| {
+                    it.from.is_none_or(|from| cuts[*piece] >= from)
+                        && it.until.is_none_or(|until| cuts[*piece] < until)
+                })
+                .collect();
+            let Some((first, last)) = inside.first().zip(inside.last()) else {
+                continue;
+            };
+            let (from, until) = (cuts[*first], cuts[*last + 1]);
+            let (basis, left): (Ratio, Vec<(usize, Ratio)>) = if inside.len() == cuts.len() - 1 {
                 let lines = || of.iter().map(|at| &self.lines[*at]);
                 let before: Ratio = lines().map(|line| line.amount - line.left).sum();
                 let raw: Ratio = lines().map(|line| line.exact).sum();
-                if policies.in_turn { raw - before } else { raw }
+                let left = of.iter().map(|at| (*at, self.lines[*at].left)).collect();
+                (if policies.in_turn { raw - before } else { raw }, left)
             } else {
-                of.iter().map(|at| self.dated(*at, it)).sum()
+                let of = || of.iter().copied().filter(|at| !self.is_maximum(*at));
+                let before = |at: usize| inside.iter().map(|piece| taken[at][*piece]).sum::<Ratio>();
+                let basis = of().map(|at| match policies.in_turn {
+                    true => self.within(at, from, until) - before(at),
+                    false => self.within(at, from, until),
+                });
+                let left = of().map(|at| (at, self.left_within(at, from, until, before(at))));
+                (basis.sum(), left.collect())
             };
             if basis.is_above_zero() {
-                self.cut(&it.key, &it.cut, basis, &of);
+                for (at, part) in self.cut(&it.key, &it.cut, basis, &left) {
+                    let open = |piece: usize| {
+                        let amount = self.upto(at, cuts[piece + 1]) - self.upto(at, cuts[piece]);
+                        (amount - taken[at][piece]).max(Ratio::ZERO)
+                    };
+                    let weights: Vec<Ratio> = inside.iter().map(|piece| open(*piece)).collect();
+                    for (piece, part) in inside.iter().zip(split(part, &weights, policies.places)) {
+                        taken[at][*piece] = taken[at][*piece] + part;
+                    }
+                }
             }
         }
     }
 
-    /// What a line of usage cost within the dates of a discount; never more than its item cost at all.
-    fn dated(&self, at: usize, discount: &Discount) -> Ratio {
-        let line = &self.lines[at];
-        if !line.is_usage {
-            return Ratio::ZERO;
-        }
-        let is_inside = |hour: u32| {
-            discount.from.is_none_or(|it| hour >= it) && discount.until.is_none_or(|it| hour < it)
-        };
-        let hours = self
-            .rated
-            .iter()
-            .filter(|it| it.tenant == line.tenant && it.item == line.item);
-        let inside: Ratio = hours.filter(|it| is_inside(it.at.hour)).map(|it| it.amount).sum();
-        let above = self
-            .lines
-            .get(at + 1)
-            .filter(|it| it.cause.starts_with("maximum"));
-        let whole = line.exact + above.map_or(Ratio::ZERO, |it| it.exact);
-        let inside = inside.min(whole);
-        if !self.policies.in_turn {
-            return inside;
-        }
-        // Of what was taken from the line before, this part bore its share in minor units.
-        let taken = line.amount - line.left;
-        let (part, all) = (self.round(inside), self.round(whole));
-        if !part.is_above_zero() {
-            return inside;
-        }
-        if part >= all {
-            return inside - taken;
-        }
-        inside - split(taken, &[part, all - part], self.policies.places)[0]
+    fn may_have(&self, it: &Discount) -> bool {
+        let class = self.agreed.class.as_ref();
+        let has_class = it.classes.is_empty() || class.is_some_and(|own| it.classes.contains(own));
+        let plan = self.plan();
+        has_class && (it.plans.is_empty() || plan.is_some_and(|own| it.plans.contains(&own.key)))
     }
 
-    /// Takes a cut of a basis off lines.
-    fn cut(&mut self, key: &str, cut: &Cut, basis: Ratio, of: &[usize]) {
+    /// Where the month begins and ends, and every date of a discount between.
+    fn cuts(&self, chosen: &[&Discount]) -> Vec<u32> {
+        let (first, end) = (self.which.first, self.which.first + self.which.hours);
+        let mut cuts = vec![first, end];
+        for date in chosen.iter().flat_map(|it| [it.from, it.until]).flatten() {
+            if first < date && date < end {
+                cuts.push(date);
+            }
+        }
+        cuts.sort_unstable();
+        cuts.dedup();
+        cuts
+    }
+
+    fn is_maximum(&self, at: usize) -> bool {
+        self.lines
+            .get(at)
+            .is_some_and(|it| it.cause.starts_with("maximum"))
+    }
+
+    /// What a line costs from an hour until another, whatever its maximum is: usage by its hours; a percentile, what is
+    /// missing to a minimum, and a surcharge by the number of hours.
+    fn raw_within(&self, at: usize, from: u32, until: u32, whole: Ratio) -> Ratio {
+        let line = &self.lines[at];
+        if line.is_usage && !line.is_percentile {
+            let hours = self.rated.iter().filter(|it| {
+                it.tenant == line.tenant && it.item == line.item && (from..until).contains(&it.at.hour)
+            });
+            return hours.map(|it| it.amount).sum();
+        }
+        whole * Ratio::new(i128::from(until - from), i128::from(self.which.hours))
+    }
+
+    /// The same, no more than its item costs with its maximum.
+    fn within(&self, at: usize, from: u32, until: u32) -> Ratio {
+        let mut whole = self.lines[at].exact;
+        if self.is_maximum(at + 1) {
+            whole = whole + self.lines[at + 1].exact;
+        }
+        self.raw_within(at, from, until, whole).min(whole)
+    }
+
+    /// What a line costs until an hour, in minor units.
+    fn upto(&self, at: usize, hour: u32) -> Ratio {
+        let line = &self.lines[at];
+        match hour == self.which.first + self.which.hours {
+            true => line.amount,
+            false => self.round(self.raw_within(at, self.which.first, hour, line.exact)),
+        }
+    }
+
+    /// What is left of a line within dates, and no more than is left of it and its maximum.
+    fn left_within(&self, at: usize, from: u32, until: u32, taken: Ratio) -> Ratio {
+        let mut left = self.upto(at, until) - self.upto(at, from) - taken;
+        let mut most = self.lines[at].left;
+        if self.is_maximum(at + 1) {
+            most = most + self.lines[at + 1].left;
+            if self.lines[at].is_percentile {
+                left = left + self.upto(at + 1, until) - self.upto(at + 1, from);
+            }
+        }
+        left.min(most)
+    }
+
+    /// Takes a cut of a basis off what is left of lines; says what of each.
+    fn cut(&mut self, key: &str, cut: &Cut, basis: Ratio, left: &[(usize, Ratio)]) -> Vec<(usize, Ratio)> {
         let percent = match cut {
             Cut::Percent(percent) => Some(*percent),
             Cut::Amount(_) => None,
@@ -304,29 +369,33 @@ impl Made<'_> {
             (_, Some(percent)) => self.round(basis * percent / Ratio::HUNDRED),
             _ => unreachable!("only amounts have no percentage"),
         };
-        let taken = self.take(off, of);
-        if taken.is_above_zero() {
+        let parts = self.take_left(off, left);
+        if !parts.is_empty() {
+            let taken: Ratio = parts.iter().map(|(_, part)| *part).sum();
             self.off.push(format!("discount {key} {}", -taken));
         }
+        parts
     }
 
     /// Takes money off lines above zero; no more than the lines cost together.
     fn take(&mut self, off: Ratio, of: &[usize]) -> Ratio {
-        let left: Ratio = of.iter().map(|at| self.lines[*at].left).sum();
-        let taken = off.min(left);
+        let left: Vec<(usize, Ratio)> = of.iter().map(|at| (*at, self.lines[*at].left)).collect();
+        self.take_left(off, &left).into_iter().map(|(_, part)| part).sum()
+    }
+
+    fn take_left(&mut self, off: Ratio, left: &[(usize, Ratio)]) -> Vec<(usize, Ratio)> {
+        let taken = off.min(left.iter().map(|(_, left)| *left).sum());
         if !taken.is_above_zero() {
-            return Ratio::ZERO;
+            return Vec::new();
         }
-        let open: Vec<usize> = of
-            .iter()
-            .copied()
-            .filter(|at| self.lines[*at].left.is_above_zero())
-            .collect();
-        let weights: Vec<Ratio> = open.iter().map(|at| self.lines[*at].left).collect();
-        for (at, part) in open.iter().zip(split(taken, &weights, self.policies.places)) {
-            self.lines[*at].left = self.lines[*at].left - part;
+        let open = left.iter().filter(|(_, left)| left.is_above_zero());
+        let (open, weights): (Vec<usize>, Vec<Ratio>) = open.copied().unzip();
+        let parts = split(taken, &weights, self.policies.places);
+        let parts: Vec<(usize, Ratio)> = open.into_iter().zip(parts).collect();
+        for (at, part) in &parts {
+            self.lines[*at].left = self.lines[*at].left - *part;
         }
-        taken
+        parts
     }
 
     fn due(&self) -> Ratio {
@@ -371,8 +440,9 @@ impl Made<'_> {
             let of: Vec<usize> = (0..self.lines.len())
                 .filter(|at| has(&it.items, &self.lines[*at].item) && is_for(&self.lines[*at]))
                 .collect();
-            let left = of.iter().map(|at| self.lines[*at].left).sum();
-            self.cut(&it.key, &it.cut, left, &of);
+            let left: Vec<(usize, Ratio)> = of.iter().map(|at| (*at, self.lines[*at].left)).collect();
+            let all = left.iter().map(|(_, left)| *left).sum();
+            self.cut(&it.key, &it.cut, all, &left);
         }
     }
 

@@ -101,6 +101,7 @@ impl Maker {
             pools,
             which: Which {
                 number: self.number,
+                first: self.hours[0].hour,
                 hours: u32::try_from(self.hours.len()).expect("few hours"),
             },
         }

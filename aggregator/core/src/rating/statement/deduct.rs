@@ -1,8 +1,10 @@
 //! Discounts, coupons and credits: how much, from which lines, and never more than is left of them.
 
-use tallyman_common::money::{Amount, Money, MoneyError, Percent, WideAmount, largest_remainder};
-use tallyman_common::time::Hour;
+use std::ops::Range;
 
+use tallyman_common::money::{Money, MoneyError, Percent, WideAmount, largest_remainder};
+
+use super::dated::{Basis, Pieces};
 use super::{Cause, Deduction, Draft, about};
 use crate::rating::RatingError;
 use crate::rating::book::ItemKey;
@@ -13,35 +15,50 @@ impl Draft<'_> {
         let policies = self.book.policies();
         let terms = self.input.terms;
         let plan = terms.plan_in(self.input.month);
-        for discount in &policies.discounts {
+        let has = |discount: &&Discount| {
             let has_class = discount.classes.is_empty()
                 || terms
                     .class
                     .as_ref()
                     .is_some_and(|it| discount.classes.contains(it));
             let has_plan = discount.plans.is_empty() || plan.is_some_and(|it| discount.plans.contains(it));
-            if has_class && has_plan {
-                self.take_discount(discount, policies.in_turn)
-                    .map_err(about(&discount.key))?;
-            }
+            has_class && has_plan
+        };
+        let discounts: Vec<&Discount> = policies.discounts.iter().filter(has).collect();
+        let mut pieces = Pieces::of(self, &discounts)?;
+        for discount in discounts {
+            self.take_discount(discount, policies.in_turn, &mut pieces)
+                .map_err(about(&discount.key))?;
         }
         Ok(())
     }
 
-    fn take_discount(&mut self, discount: &Discount, in_turn: bool) -> Result<(), MoneyError> {
+    fn take_discount(
+        &mut self,
+        discount: &Discount,
+        in_turn: bool,
+        pieces: &mut Pieces,
+    ) -> Result<(), MoneyError> {
         let lines = self.lines_of(&discount.items);
-        let basis = match (discount.from, discount.until) {
-            (None, None) => self.raw(&lines, in_turn)?,
-            dates => self.raw_between(dates, &lines, in_turn)?,
-        };
-        if !basis.is_above_zero() {
+        let within = pieces.within(discount);
+        if within.as_ref().is_some_and(Range::is_empty) {
             return Ok(());
         }
-        let (percent, off) = self.cut(&discount.cut, basis)?;
-        let taken = self.take(&discount.key.to_string(), &discount.titles, &lines, off)?;
-        if let Some(mut taken) = taken {
+        let (basis, left) = match &within {
+            None => (self.raw(&lines, in_turn)?, self.left_by_line(&lines)),
+            Some(within) => (
+                pieces.basis(self, &lines, within, in_turn)?,
+                pieces.left(self, &lines, within)?,
+            ),
+        };
+        if !basis.sum.is_above_zero() {
+            return Ok(());
+        }
+        let (percent, off) = self.cut(&discount.cut, &basis)?;
+        if let Some((mut taken, parts)) = self.take(discount.key.as_str(), &discount.titles, &left, off)? {
+            pieces.note(&parts, within)?;
             taken.percent = percent;
-            taken.basis = percent.map(|_| self.round_wide(basis)).transpose()?;
+            taken.basis = percent.map(|_| self.round_basis(&basis)).transpose()?;
             self.discounts.push(taken);
         }
         Ok(())
@@ -53,13 +70,16 @@ impl Draft<'_> {
             let about = about(&coupon.key);
             let lines = self.lines_of_coupon(coupon)?;
             let left = self.left_of(&lines).map_err(&about)?;
-            let (percent, off) = self
-                .cut(&coupon.cut, WideAmount::of_money(left))
-                .map_err(&about)?;
+            let basis = Basis {
+                sum: WideAmount::of_money(left),
+                times: 1,
+            };
+            let (percent, off) = self.cut(&coupon.cut, &basis).map_err(&about)?;
+            let from = self.left_by_line(&lines);
             let taken = self
-                .take(coupon.key.as_str(), &coupon.titles, &lines, off)
+                .take(coupon.key.as_str(), &coupon.titles, &from, off)
                 .map_err(&about)?;
-            if let Some(mut taken) = taken {
+            if let Some((mut taken, _)) = taken {
                 taken.percent = percent;
                 taken.basis = percent.map(|_| left);
                 self.discounts.push(taken);
@@ -75,24 +95,24 @@ impl Draft<'_> {
         if let Some(plan) = plan.and_then(|it| book.policies().plan(it)) {
             let about = about(&plan.key);
             let credits = self.round(plan.credits.of_one()).map_err(&about)?;
-            let lines = self.usage_lines(&[]);
+            let from = self.left_by_line(&self.usage_lines(&[]));
             let taken = self
-                .take(plan.key.as_str(), &plan.titles, &lines, credits)
+                .take(plan.key.as_str(), &plan.titles, &from, credits)
                 .map_err(&about)?;
             // They lapse, so what is not used of them is no balance: they stand beside the discounts.
-            self.discounts.extend(taken.map(|it| Deduction {
+            self.discounts.extend(taken.map(|(it, _)| Deduction {
                 is_cut_short: false,
                 ..it
             }));
         }
         for grant in self.input.grants {
-            let lines = self.lines_of(&grant.items);
+            let from = self.left_by_line(&self.lines_of(&grant.items));
             let taken = self
                 .due(grant.left)
-                .and_then(|off| self.take(&grant.key, &grant.titles, &lines, off));
+                .and_then(|off| self.take(&grant.key, &grant.titles, &from, off));
             let taken = taken.map_err(RatingError::Total)?;
             // What is not used of a grant stays.
-            self.credits.extend(taken.map(|it| Deduction {
+            self.credits.extend(taken.map(|(it, _)| Deduction {
                 is_cut_short: false,
                 ..it
             }));
@@ -136,101 +156,61 @@ impl Draft<'_> {
             .try_fold(self.zero(), Money::checked_add)
     }
 
+    fn left_by_line(&self, lines: &[usize]) -> Vec<(usize, Money)> {
+        lines.iter().map(|at| (*at, self.left[*at])).collect()
+    }
+
     /// The exact cost of lines; where discounts are taken in turn, less what earlier ones took.
-    fn raw(&self, lines: &[usize], in_turn: bool) -> Result<WideAmount, MoneyError> {
+    fn raw(&self, lines: &[usize], in_turn: bool) -> Result<Basis, MoneyError> {
         let raw = WideAmount::sum(lines.iter().map(|at| WideAmount::of(self.lines[*at].exact)))?;
-        if !in_turn {
-            return Ok(raw);
+        let mut basis = Basis { sum: raw, times: 1 };
+        if in_turn {
+            let amounts = lines
+                .iter()
+                .map(|at| WideAmount::of_money(self.lines[*at].amount));
+            let left = WideAmount::of_money(self.left_of(lines)?);
+            basis.sum = raw.checked_sub(WideAmount::sum(amounts)?.checked_sub(left)?)?;
         }
-        let amounts = lines
-            .iter()
-            .map(|at| WideAmount::of_money(self.lines[*at].amount));
-        let left = WideAmount::of_money(self.left_of(lines)?);
-        raw.checked_sub(WideAmount::sum(amounts)?.checked_sub(left)?)
+        Ok(basis)
     }
 
-    /// The same of usage within dates only.
-    fn raw_between(
-        &self,
-        (from, until): (Option<Hour>, Option<Hour>),
-        lines: &[usize],
-        in_turn: bool,
-    ) -> Result<WideAmount, MoneyError> {
-        let sums = self.input.sums;
-        let segments = sums.segments_in(from, until);
-        let mut all = WideAmount::ZERO;
-        for at in lines {
-            let line = &self.lines[*at];
-            let Cause::Usage(tenant) = &line.cause else {
-                continue;
-            };
-            let sum = sums.tenants.get(tenant).and_then(|it| it.get(&line.item));
-            let inside = sum.and_then(|it| it.segments.get(segments.clone()));
-            let inside = Amount::sum(inside.into_iter().flatten().copied())?;
-            let inside = inside.min(self.net_of(*at)?);
-            all = all.checked_add(WideAmount::of(inside))?;
-            if in_turn {
-                all = all.checked_sub(WideAmount::of_money(self.taken_within(*at, inside)?))?;
-            }
-        }
-        Ok(all)
-    }
-
-    /// What usage costs less what of it is above its maximum, which stands behind it.
-    fn net_of(&self, at: usize) -> Result<Amount, MoneyError> {
-        let line = &self.lines[at];
-        match self.lines.get(at + 1) {
-            Some(next) if next.item == line.item && matches!(next.cause, Cause::Maximum(_)) => {
-                line.exact.checked_add(next.exact)
-            }
-            _ => Ok(line.exact),
-        }
-    }
-
-    /// What earlier discounts took from a part of a line: their part of it, in proportion.
-    fn taken_within(&self, at: usize, inside: Amount) -> Result<Money, MoneyError> {
-        let taken = self.lines[at].amount.checked_sub(self.left[at])?;
-        let inside_units = self.round(inside)?;
-        let outside = self.round(self.net_of(at)?)?.checked_sub(inside_units)?;
-        let weights = [inside_units, outside].map(|it| u128::try_from(it.minor_units()));
-        match weights {
-            [Ok(inside), Ok(outside)] if inside > 0 => Ok(largest_remainder(taken, &[inside, outside])?[0]),
-            // Nothing was taken from what costs nothing; a part that is more than the whole bore all of it.
-            [Ok(_), Err(_)] => Ok(taken),
-            _ => Ok(self.zero()),
-        }
-    }
-
-    fn cut(&self, cut: &Cut, basis: WideAmount) -> Result<(Option<Percent>, Money), MoneyError> {
+    fn cut(&self, cut: &Cut, basis: &Basis) -> Result<(Option<Percent>, Money), MoneyError> {
         let percent = match cut {
             Cut::Amount(amount) => return Ok((None, self.round(amount.of_one())?)),
             Cut::Percent(percent) => Some(*percent),
             Cut::Steps(steps) => {
-                let passed = steps
-                    .iter()
-                    .rev()
-                    .find(|it| basis > WideAmount::of(it.above.of_one()));
-                passed.map(|it| it.percent)
+                let mut passed = None;
+                for step in steps {
+                    if basis.sum > WideAmount::of(step.above.of_one()).times(basis.times)? {
+                        passed = Some(step.percent);
+                    }
+                }
+                passed
             }
         };
         match percent {
-            Some(percent) => Ok((Some(percent), self.percent(percent, basis)?)),
+            Some(percent) => {
+                let (currency, rounding) = (self.currency(), self.book.rounding());
+                let off = basis.sum.percent(percent, basis.times, currency, rounding)?;
+                Ok((Some(percent), off))
+            }
             None => Ok((None, self.zero())),
         }
     }
 
     /// Takes an amount off what is left of some lines, split by largest remainder over those above zero; less if there
-    /// is less in all.
+    /// is less in all. Also what was taken from which line.
     fn take(
         &mut self,
         key: &str,
         titles: &Titles,
-        lines: &[usize],
+        from: &[(usize, Money)],
         off: Money,
-    ) -> Result<Option<Deduction>, MoneyError> {
-        let left = self.left_of(lines)?;
-        let mut lines = lines.to_vec();
-        lines.retain(|at| self.left[*at].minor_units() > 0);
+    ) -> Result<Option<(Deduction, Vec<(usize, Money)>)>, MoneyError> {
+        let left = from
+            .iter()
+            .map(|(_, left)| *left)
+            .try_fold(self.zero(), Money::checked_add)?;
         let is_cut_short = off.minor_units() > left.minor_units();
         let taken = if is_cut_short { left } else { off };
         if taken.minor_units() <= 0 {
@@ -238,20 +218,25 @@ impl Draft<'_> {
         }
         // All of these lines have something left, and together no less than is taken, for lines below zero only lessen
         // that: so the weights are above 0 and no part exceeds its line.
-        let weights: Vec<u128> = lines
-            .iter()
-            .map(|at| self.left[*at].minor_units().unsigned_abs())
+        let open = from.iter().filter(|(_, left)| left.minor_units() > 0);
+        let (lines, weights): (Vec<usize>, Vec<u128>) = open
+            .map(|(at, left)| (*at, left.minor_units().unsigned_abs()))
+            .unzip();
+        let parts: Vec<(usize, Money)> = lines
+            .into_iter()
+            .zip(largest_remainder(taken, &weights)?)
             .collect();
-        for (at, part) in lines.iter().zip(largest_remainder(taken, &weights)?) {
-            self.left[*at] = self.left[*at].checked_sub(part)?;
+        for (at, part) in &parts {
+            self.left[*at] = self.left[*at].checked_sub(*part)?;
         }
-        Ok(Some(Deduction {
+        let deduction = Deduction {
             key: key.to_owned(),
             titles: titles.clone(),
             percent: None,
             basis: None,
             amount: self.zero().checked_sub(taken)?,
             is_cut_short,
-        }))
+        };
+        Ok(Some((deduction, parts)))
     }
 }

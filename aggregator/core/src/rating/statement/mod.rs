@@ -5,6 +5,8 @@
 //! the tax of its class is taken from exactly that. The total is the sum of what is printed (I7).
 //! It must not know stores, ledgers, clocks or words of a language beyond titles.
 
+// Discounts for a part of a month.
+mod dated;
 // Discounts, coupons and credits.
 /// What earlier invoices have of fees.
 mod ahead;

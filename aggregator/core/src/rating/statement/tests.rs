@@ -1,5 +1,7 @@
 //! Statements as tables that a finance person can read, one per rule, each with what it protects.
 
+// Discounts with dates.
+mod dated;
 // Percentages of long numbers.
 mod percent;
 

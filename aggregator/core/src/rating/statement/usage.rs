@@ -124,11 +124,6 @@ impl Draft<'_> {
         round_minor(exact, self.currency(), self.book.rounding())
     }
 
-    /// The same of a sum that may be too long for a decimal.
-    pub(super) fn round_wide(&self, exact: WideAmount) -> Result<Money, MoneyError> {
-        exact.rounded(1, self.currency(), self.book.rounding())
-    }
-
     /// A percentage of an exact sum, rounded once.
     pub(super) fn percent(&self, percent: Percent, of: WideAmount) -> Result<Money, MoneyError> {
         of.percent(percent, 1, self.currency(), self.book.rounding())
