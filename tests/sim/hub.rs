@@ -77,6 +77,9 @@ impl Hub {
         for seed in nodes {
             hub.enrol(now, seed);
         }
+        for command in payers::accounts() {
+            hub.command(now, command);
+        }
         for tenant in 0..=SEASONAL {
             hub.command(now, Command::SetTenant(terms(tenant)));
         }
@@ -88,7 +91,7 @@ impl Hub {
                 from,
             },
         );
-        for command in payers::commands() {
+        for command in payers::terms() {
             hub.command(now, command);
         }
         hub

@@ -82,8 +82,8 @@ impl Payer {
     }
 }
 
-/// Seller, accounts and terms, to be entered behind tenants and prices.
-pub fn commands() -> Vec<Command> {
+/// Seller and accounts, to be entered before tenants.
+pub fn accounts() -> Vec<Command> {
     let seller = Seller {
         seller: "cloud".into(),
         name: "Cloud".into(),
@@ -107,14 +107,19 @@ pub fn commands() -> Vec<Command> {
         due_days: 30,
     });
     let accounts = accounts.map(|it| Command::SetAccount(Box::new(it)));
+    let seller = Command::SetSeller(Box::new(seller));
+    [seller].into_iter().chain(accounts).collect()
+}
+
+/// What was agreed with them, to be entered behind tenants and prices.
+pub fn terms() -> Vec<Command> {
     let pooling = PAYERS.iter().filter(|it| it.pools);
     let terms = pooling.map(|payer| Command::SetTerms {
         account: payer.account.into(),
         text: "format = 1\npools = true\n".into(),
         from: payer.hours(&MONTHS[0].1).start,
     });
-    let seller = Command::SetSeller(Box::new(seller));
-    [seller].into_iter().chain(accounts).chain(terms).collect()
+    terms.collect()
 }
 
 /// What is priced: CPU time, bytes sent, bytes read and written, memory without what is reclaimed first.

@@ -551,6 +551,7 @@ fn a_final_bill_never_changes_and_what_comes_later_is_an_adjustment() {
     let late = TenantTerms {
         tenant: "late".into(),
         claims: vec!["late".into()],
+        account: "late".into(),
         ..terms
     };
     assert!(matches!(

@@ -142,5 +142,10 @@ mod tests {
         assert_eq!(note_prefix(CreditNote, (DebitNote, "DN")), "CN");
         assert_eq!(note_prefix(CreditNote, (DebitNote, "DNACME")), "CNACME");
         assert_eq!(note_prefix(DebitNote, (Invoice, "DNS")), "DNDNS");
+        // What the check of sellers' prefixes takes them for.
+        for prefix in ["INV", "C", "CNC", "ACME"] {
+            let notes = [CreditNote, DebitNote].map(|it| note_prefix(it, (Invoice, prefix)));
+            assert_eq!(crate::registry::payers::series_of(prefix)[1..], notes);
+        }
     }
 }

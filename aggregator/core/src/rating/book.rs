@@ -17,6 +17,10 @@ mod selection;
 mod charges;
 // Discounts, surcharges, plans and taxes.
 mod policies;
+// Whether what is said in different places fits together.
+mod fits;
+// What holds for whole months.
+mod months;
 // What an item takes from another.
 mod shares;
 // Typed reading of a TOML table that collects faults with their lines.

@@ -25,7 +25,7 @@ pub const ORDER: [&str; 10] = [
 ];
 
 /// A name in the book's own words and in other languages.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Titles {
     /// The book's own words.
     pub own: String,

@@ -142,6 +142,11 @@ impl Subscription {
 }
 
 impl Coupon {
+    /// Whether it counts in a month or a later one.
+    pub fn goes_on_in(&self, month: Month) -> bool {
+        self.from > month || self.months.is_none() || self.counts_in(month)
+    }
+
     /// Whether it counts in a month.
     pub fn counts_in(&self, month: Month) -> bool {
         let mut last = self.from;

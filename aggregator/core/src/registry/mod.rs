@@ -2,6 +2,8 @@
 //!
 //! A correction here touches no cell: owners are joined to tenants when a bill or view is made (I6).
 
+/// Price books over time.
+mod books;
 /// Nodes that two hosts speak for.
 pub mod clones;
 /// Commands, decisions and rejections.
@@ -27,7 +29,6 @@ use tallyman_common::ids::{Digest, NodeId};
 use tallyman_common::sign::PublicKey;
 use tallyman_common::time::{Hour, WallMs};
 
-use crate::rating::calendar::CalendarError;
 use crate::rating::{BookVersions, PriceBook};
 pub use clones::Clones;
 pub use command::{Command, Decision, Judgement, Rejected, Scope, TenantTerms};
@@ -307,37 +308,6 @@ impl Registry {
             n.status = status;
             n.ended = Some(at);
         });
-    }
-
-    fn check_book(&self, text: &str, from: Hour) -> Result<(), Rejected> {
-        let book = PriceBook::parse(text).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Rejected::Invalid(format!("the price book has faults:\n{}", lines.join("\n")))
-        })?;
-        let same = |a: &Activation| a.from == from && a.book.digest() == book.digest();
-        if self.books.iter().any(same) {
-            return Err(Rejected::NotNow(
-                "this price book is in force from that hour already".into(),
-            ));
-        }
-        let calendar = |e: CalendarError| Rejected::Invalid(e.to_string());
-        let month = book.time_zone().month_of(from).map_err(calendar)?;
-        let hours = book.time_zone().month_hours(month).map_err(calendar)?;
-        if self.seals.is_final(&hours) {
-            return Err(Rejected::NotNow(format!(
-                "month {month} is final: prices in it stay as they are"
-            )));
-        }
-        let earlier = self.books_of(book.currency().code());
-        let earlier = earlier.as_ref().and_then(|v| v.at(from));
-        let reasons = earlier.map_or_else(Vec::new, |e| book.needs_new_month_after(e));
-        if hours.start != from && !reasons.is_empty() {
-            return Err(Rejected::NotNow(format!(
-                "only from a month's edge on, because {}",
-                reasons.join(", ")
-            )));
-        }
-        Ok(())
     }
 }
 

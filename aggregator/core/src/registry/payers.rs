@@ -94,6 +94,28 @@ impl Payers {
 }
 
 impl Payers {
+    /// Terms of an account that hold in some hours, each with those in which they do.
+    pub(super) fn terms_in(&self, account: &str, hours: &Range<Hour>) -> Vec<(Range<Hour>, &Terms)> {
+        let Some(dated) = self.terms.get(account) else {
+            return Vec::new();
+        };
+        let carried = dated.range(..hours.start).next_back();
+        let begun = dated.range(hours.clone());
+        let ends = |from: &Hour| {
+            self.terms_behind(account, *from)
+                .map_or(hours.end, |it| it.min(hours.end))
+        };
+        let found = carried.into_iter().chain(begun);
+        let found = found.map(|(from, terms)| ((*from).max(hours.start)..ends(from), terms));
+        found.filter(|(span, _)| span.start < span.end).collect()
+    }
+
+    /// First hour of the terms of an account that follow those of an hour.
+    pub(super) fn terms_behind(&self, account: &str, hour: Hour) -> Option<Hour> {
+        let dated = self.terms.get(account)?;
+        dated.range(hour.next()..).next().map(|(from, _)| *from)
+    }
+
     /// The first of some hours that begins a month in the zone of an account.
     pub fn first_end_of_month(&self, hours: Range<Hour>) -> Option<Hour> {
         let names: BTreeSet<&str> = self.accounts.values().map(|it| it.zone.as_str()).collect();
@@ -132,14 +154,22 @@ impl Registry {
                 "prefix `{prefix}`: 1 to 8 of A-Z and 0-9 are allowed, such as INV"
             )));
         }
-        let others = self.payers.sellers.values().filter(|it| it.seller != *key);
-        match others.into_iter().find(|it| it.prefix == *prefix) {
-            Some(other) => Err(Rejected::NotNow(format!(
-                "prefix `{prefix}` belongs to seller `{}`",
-                other.seller
-            ))),
-            None => Ok(()),
+        if ["CN", "DN"].contains(&prefix.as_str()) {
+            return Err(Rejected::Invalid(format!(
+                "prefix `{prefix}`: what begins with it is the number of a note on an invoice of INV; choose another, such as INV"
+            )));
         }
+        let others = self.payers.sellers.values().filter(|it| it.seller != *key);
+        for other in others {
+            if let Some(series) = common_series(prefix, &other.prefix) {
+                return Err(Rejected::NotNow(format!(
+                    "prefix `{prefix}`: numbers that begin with `{series}` belong to seller `{}`, whose prefix is `{}`; choose \
+                     another",
+                    other.seller, other.prefix
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn check_account(&self, account: &Account) -> Result<(), Rejected> {
@@ -197,6 +227,16 @@ impl Registry {
                 account.account, account.zone, account.currency
             )));
         }
+        // A tenant pays for itself until it is said who does, and what was said before may be said again.
+        let is_known = self.payers.accounts.contains_key(&terms.account)
+            || terms.account == terms.tenant
+            || self.tenants.ever_of(&terms.account).any(|it| it == terms.tenant);
+        if !is_known {
+            return Err(Rejected::NotNow(format!(
+                "there is no account `{}` to pay for tenant `{}`: correct the key, or register the account first (`account set`)",
+                terms.account, terms.tenant
+            )));
+        }
         let invalid = |e: CalendarError| Rejected::Invalid(e.to_string());
         let zone = BillingZone::parse(&terms.zone).map_err(invalid)?;
         for hour in self.tenants.changes_of_payer(terms) {
@@ -237,7 +277,65 @@ impl Registry {
                 "that month is final: what was agreed for it stays as it is".into(),
             ));
         }
-        self.parse_terms(known, text, from).map(|_| ())
+        let terms = self.parse_terms(known, text, from)?;
+        self.check_names(known, &terms, from)?;
+        self.check_later_books((account, &known.currency, &zone), &terms, from)
+    }
+
+    /// Terms name tenants that the account pays for, and a class that is good for something.
+    fn check_names(&self, account: &Account, terms: &Terms, from: Hour) -> Result<(), Rejected> {
+        let own: BTreeSet<&str> = self.tenants.ever_of(&account.account).collect();
+        for tenant in terms.overrides.iter().filter_map(|it| it.tenant.as_deref()) {
+            if !own.contains(tenant) {
+                let text = format!(
+                    "`tenant = \"{tenant}\"`: account `{}` pays for no such tenant; correct the name, or register the tenant with \
+                     this account first",
+                    account.account
+                );
+                return Err(Rejected::Invalid(text));
+            }
+        }
+        let Some(books) = self.books_of(&account.currency) else {
+            return Ok(());
+        };
+        for item in terms.overrides.iter().map(|it| &it.item) {
+            let taxes = books.at(from).map_or(&[][..], |it| &it.policies().taxes);
+            let (key, class) = (item.key(), item.tax_class());
+            if !taxes.is_empty() && taxes.iter().all(|it| it.class != class) {
+                return Err(Rejected::Invalid(format!(
+                    "item `{key}`: no `[[tax]]` of the price book has its tax class `{class}`, so it would be untaxed; correct it, \
+                     or add a book with a tax for it first, of 0 percent if there is none"
+                )));
+            }
+            if let Some(reason) = item.absurd_price() {
+                return Err(Rejected::Invalid(format!("item `{key}`: {reason}")));
+            }
+        }
+        let Some(class) = &terms.class else {
+            return Ok(());
+        };
+        // Also one that only a later book has: it begins to count with that.
+        let end = self.payers.terms_behind(&account.account, from);
+        let in_time = books
+            .versions()
+            .iter()
+            .filter(|(begins, _)| end.is_none_or(|end| *begins < end));
+        let known: BTreeSet<&String> = in_time
+            .flat_map(|(_, book)| book.policies().discounts.iter().flat_map(|it| &it.classes))
+            .collect();
+        if known.contains(class) {
+            return Ok(());
+        }
+        let names: Vec<String> = known.iter().map(|it| format!("`{it}`")).collect();
+        let names = match names.is_empty() {
+            true => "no discount has any".to_owned(),
+            false => format!("known are {}", names.join(", ")),
+        };
+        Err(Rejected::Invalid(format!(
+            "`class = \"{class}\"`: no discount of a price book in {} is for it, {names}; correct it, leave it out, or add a book \
+             with a discount for it first",
+            account.currency
+        )))
     }
 
     fn parse_terms(&self, account: &Account, text: &str, from: Hour) -> Result<Terms, Rejected> {
@@ -265,6 +363,18 @@ impl Registry {
         let payers = Arc::make_mut(&mut self.payers);
         payers.terms.entry(account).or_default().insert(from, terms);
     }
+}
+
+/// What numbers of both sellers would begin with. A seller's notes have its prefix behind CN and DN, and those of INV have
+/// nothing behind it (`accounts/series.rs`).
+fn common_series(one: &str, other: &str) -> Option<String> {
+    let theirs = series_of(other);
+    series_of(one).into_iter().find(|it| theirs.contains(it))
+}
+
+pub(crate) fn series_of(prefix: &str) -> [String; 3] {
+    let name = if prefix == "INV" { "" } else { prefix };
+    [prefix.to_owned(), format!("CN{name}"), format!("DN{name}")]
 }
 
 fn check_key(what: &str, key: &str) -> Result<(), Rejected> {

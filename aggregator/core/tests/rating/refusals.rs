@@ -225,6 +225,11 @@ fn policies() {
         (format!("{plan}per = \"year\"\ndue = \"in_advance\"\nquantities = {{ y = \"1\" }}"), "line 17: plan 1: there is no item `y`"),
         ("[[surcharge]]\nkey = \"s\"\ntitle = \"S\"\nabove = \"-1\"\npercent = \"5\"".to_owned(), "line 14: surcharge 1: `above`: price -1 is negative"),
         ("[[tax]]\nclass = \"standard\"\ntitle = \"T\"\npercent = \"-6\"".to_owned(), "line 14: tax 1: `percent`: percentage -6 is negative"),
+        ("[[tax]]\nclass = \"standard\"\ntitle = \"T\"\npercent = \"106\"".to_owned(), "line 14: tax 1: `percent = \"106\"` is more than what is taxed: a tax of 6 percent is `6`"),
+        ("[[tax]]\nclass = \"standard\"\ntitle = \"T\"\npercent = \"100\"".to_owned(), "line 14: tax 1: `percent = \"100\"` is more than what is taxed: a tax of 6 percent is `6`"),
+        (format!("{discount}percent = \"1\"\nplans = [\"none\"]"), "line 11: discount 1: there is no plan `none`; there is none"),
+        (format!("{plan}per = \"month\"\ndue = \"in_arrears\"\n{discount}percent = \"1\"\nplans = [\"q\", \"p\"]"), "line 17: discount 1: there is no plan `q`; known are `p`"),
+        (format!("{discount}percent = \"1\"\nclasses = [\"Gold\"]"), "line 11: discount 1: `classes`: `Gold` is no item key: 1 to 64 lower-case letters, digits, `.`, `-` and `_` are"),
         ("[[tax]]\nclass = \"a\"\ntitle = \"T\"\npercent = \"6\"\n[[tax]]\nclass = \"a\"\ntitle = \"T\"\npercent = \"7\"".to_owned(),
          "line 11: tax `a`: is there twice"),
     ];
@@ -233,6 +238,65 @@ fn policies() {
         .map(|(lines, wanted)| (lines.as_str(), *wanted))
         .collect();
     check(&before, &table);
+}
+
+/// Protects: where anything is taxed, everything is by a class that has a rate, and every rate has something to tax; a rate of
+/// 0 percent says that nothing is due.
+#[test]
+fn tax_classes_that_do_not_fit() {
+    let tax = |class: &str, percent: &str| {
+        format!("[[tax]]\nclass = \"{class}\"\ntitle = \"T\"\npercent = \"{percent}\"\n")
+    };
+    let reduced = format!("{GOOD}tax_class = \"reduced\"\n");
+    let free = "[[item]]\nkey = \"y\"\ntitle = \"Y\"\nmodel = \"free\"\ntax_class = \"export\"\n";
+    let plan = "[[plan]]\nkey = \"p\"\ntitle = \"P\"\nfee = \"1\"\nper = \"month\"\ndue = \"in_arrears\"\ntax_class = \"fees\"\n";
+    #[rustfmt::skip]
+    let table: [(String, &[&str]); 8] = [
+        (format!("{GOOD}{}", tax("standard", "6")), &[]),
+        (reduced.clone(), &[]),
+        (format!("{reduced}{}{}", tax("reduced", "0"), tax("standard", "6")), &[]),
+        (format!("{reduced}{}", tax("standard", "6")),
+         &["line 4: item `x`: no `[[tax]]` has its tax class `reduced`, so it would be untaxed; known are `standard`; or write a tax of 0 percent for it"]),
+        (format!("{GOOD}{}{}", tax("standrad", "6"), tax("standard", "6")),
+         &["line 11: tax `standrad`: no item, surcharge or plan has this tax class; known are `standard`; where only prices of accounts have it, a free item may name it"]),
+        (format!("{GOOD}{free}{}{}", tax("standard", "6"), tax("export", "0")), &[]),
+        (format!("{GOOD}{free}{}", tax("standard", "6")), &[]),
+        (format!("{GOOD}{plan}{}", tax("standard", "6")),
+         &["line 11: plan `p`: no `[[tax]]` has its tax class `fees`, so it would be untaxed; known are `standard`; or write a tax of 0 percent for it"]),
+    ];
+    for (lines, wanted) in table {
+        assert_eq!(faults(&format!("{HEAD}{ITEM}{lines}")), *wanted, "{lines}");
+    }
+}
+
+/// Protects: a price is looked at with its unit: what is fair for a million requests is absurd for a second of a processor.
+#[test]
+fn prices_that_are_absurd_for_their_unit() {
+    #[rustfmt::skip]
+    let table = [
+        ("cpu.time", "CPU-second", "100000", true),
+        ("cpu.time", "CPU-second", "100000.000001", false),
+        ("cpu.time", "CPU-hour", "360000000", true),
+        ("cpu.time", "CPU-second", "99999999", false),
+        ("storage.capacity", "MiB-second", "97.65625", true),
+        ("storage.capacity", "MiB-second", "97.65626", false),
+        ("storage.capacity", "TiB-hour", "1000000000", true),
+        ("network.transmit.bytes", "GB", "10000000", true),
+        ("network.transmit.bytes", "GB", "10000000.5", false),
+        ("gpu.time", "GPU-second", "100001", false),
+        ("requests.read", "request", "1000000000", true),
+    ];
+    for (meter, unit, price, is_fair) in table {
+        let item = format!(
+            "[[item]]\nkey = \"x\"\ntitle = \"X\"\nmeters = [\"{meter}\"]\nunit = \"{unit}\"\nmodel = \"volume\"\ntiers_over = \"hour\"\n\
+             tiers = [{{ up_to = \"1\", price = \"1\" }}, {{ price = \"{price}\" }}]\n"
+        );
+        let said = format!(
+            "line 4: item `x`: a price of {price} for one {unit} is more than anything costs: is that a slip of the pen?"
+        );
+        let wanted = if is_fair { Vec::new() } else { vec![said] };
+        assert_eq!(faults(&format!("{HEAD}{item}")), wanted);
+    }
 }
 
 /// Protects: a plan that includes a quantity gives it. An item with an allowance of its own would keep that alone, and one

@@ -4,7 +4,7 @@
 // Plans, terms, fees on other invoices.
 mod plans;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tallyman_aggregator_core::rating::statement::Grant;
 
@@ -240,13 +240,14 @@ impl Maker {
         }
     }
 
-    /// The next version of a book: other prices, other models where the unit allows it, an item less.
+    /// The next version of a book: other prices, other models where the unit allows it, an item less. What holds for whole
+    /// months stays, as it must inside one: a percentile's prices, and tax classes that some item has.
     fn changed(&mut self, old: &[Item]) -> Vec<Item> {
         let mut items = old.to_vec();
         for item in &mut items {
             let is_base = old.iter().any(|it| takes_from(it, &item.key));
             item.charge = match (&item.charge, self.chance.below(3)) {
-                (Charge::Percentile { .. }, _) => self.percentile(),
+                (charge @ Charge::Percentile { .. }, _) => charge.clone(),
                 (charge @ Charge::OfAmounts { .. }, _) => charge.clone(),
                 (_, 0) if !is_base && self.chance.once_in(5) => Charge::Free,
                 (_, 0) if !is_base => Charge::Metered(self.metered()),
@@ -255,7 +256,9 @@ impl Maker {
         }
         let at = self.few(items.len());
         let is_base = items.iter().any(|it| takes_from(it, &items[at].key));
-        if !is_base && items.len() > 1 && self.chance.once_in(4) {
+        let class = &items[at].tax_class;
+        let is_alone = items.iter().filter(|it| it.tax_class == *class).count() == 1;
+        if !is_base && !is_alone && self.chance.once_in(4) {
             items.remove(at);
         }
         items
@@ -276,12 +279,16 @@ impl Maker {
             tax_class: "standard".to_owned(),
         });
         let surcharges = surcharges.collect();
-        let rate = |chance: &mut Chance| chance.decimal(30, 1);
-        let taxes = vec![
-            ("standard".to_owned(), rate(&mut self.chance)),
-            ("reduced".to_owned(), rate(&mut self.chance)),
-        ];
-        let taxes = taxes.into_iter().take(self.few(3)).collect();
+        // All classes that are named have a tax, or no class has.
+        let named = items.iter().map(|it| &*it.tax_class);
+        let of_plans = plans.iter().map(|it| &*it.tax_class);
+        let named: BTreeSet<&str> = named.chain(of_plans).chain(["standard"]).collect();
+        let rates = named.into_iter().map(|class| match class {
+            "none" => (class.to_owned(), Ratio::ZERO),
+            _ => (class.to_owned(), self.chance.decimal(30, 1)),
+        });
+        let rates: Vec<(String, Ratio)> = rates.collect();
+        let taxes = if self.chance.once_in(3) { Vec::new() } else { rates };
         let policies = Policies {
             places,
             in_turn: self.chance.once_in(2),

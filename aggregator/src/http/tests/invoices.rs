@@ -216,7 +216,7 @@ fn a_tenant_does_not_see_what_others_of_its_payer_use() {
         let zone = BillingZone::parse(&second.zone).unwrap();
         let month = zone.month_of(second.from).unwrap().next().unwrap();
         let gone = TenantTerms {
-            account: "its-own".into(),
+            account: "acme-two".into(),
             from: zone.month_hours(month).unwrap().start,
             ..second
         };

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use super::super::calendar::BillingZone;
 use super::charges::{parse_metered, parse_of, parse_percent, parse_percentile, parse_price};
+use super::fits;
 use super::policies::{POLICY_KEYS, parse_policies, parse_tax_class};
 use super::reader::{At, Faults, Reader, list};
 use super::selection::parse_selection;
@@ -100,6 +101,9 @@ fn parse_book(reader: &Reader<'_, '_>, text: &str, faults: &mut Faults<'_>) -> O
     };
     let (items, share_order) = parse_items(reader, faults);
     let policies = parse_policies(reader, faults, &items);
+    if let (Some(policies), 0) = (&policies, faults.count()) {
+        fits::check(reader, faults, &items, policies);
+    }
     Some(PriceBook {
         name: name?.value.to_owned(),
         currency: currency?,

@@ -355,6 +355,12 @@ fn parse_tax(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<TaxRate
     let class = reader.required(faults, "class");
     let class = taken(reader, faults, class, ItemKey::parse);
     let (titles, percent) = (parse_named(reader, faults), parse_percent(reader, faults));
+    if let Some(percent) = percent.filter(|it| it.decimal() >= rust_decimal::Decimal::ONE_HUNDRED) {
+        let at = reader.key_offset("percent").unwrap_or(reader.offset());
+        let reason =
+            format!("`percent = \"{percent}\"` is more than what is taxed: a tax of 6 percent is `6`");
+        reader.fault(faults, at, reason);
+    }
     Some(TaxRate {
         class: class?.as_str().to_owned(),
         titles: titles?,

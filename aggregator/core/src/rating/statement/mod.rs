@@ -42,7 +42,7 @@ pub struct Input<'a> {
     pub sums: &'a MonthSums,
     /// Versions that rated it.
     pub books: &'a BookVersions,
-    /// Last hour of the month, or the present one: the policies of the book in force then count.
+    /// Last hour of the month, or the present one.
     pub until: Hour,
     /// What was agreed.
     pub terms: &'a Terms,
@@ -240,7 +240,8 @@ struct Draft<'a> {
 /// Makes the statement of a month.
 pub fn statement(input: Input<'_>) -> Result<Statement, RatingError> {
     let hour = input.until;
-    let book = input.books.at(hour).ok_or(RatingError::NoPriceBook { hour })?;
+    let book = input.books.of_month(input.month, hour);
+    let book = book.ok_or(RatingError::NoPriceBook { hour })?;
     let mut draft = Draft {
         input,
         book,

@@ -19,7 +19,7 @@ impl Draft<'_> {
             let mut keys: Vec<&ItemKey> = items.keys().collect();
             keys.sort_by_key(|key| (now.place_of(key), *key));
             for key in keys {
-                let item = now.item(key).or_else(|| own.newest_with(key, hour));
+                let item = own.item_of_month(key, month, hour);
                 let item = item.ok_or_else(|| RatingError::UnknownItem { item: key.clone() })?;
                 self.add_item(tenant, item, &items[key])?;
             }

@@ -27,7 +27,7 @@ fn percentages_of_long_amounts() {
         ("[[discount]]\nkey = \"a\"\ntitle = \"A\"\nfrom = \"2026-11-01T00:00:00Z\"\npercent = \"33.333333\"",
          &["discount: a -333333.33", "total 666666.66"]),
         ("[[surcharge]]\nkey = \"s\"\ntitle = \"S\"\nabove = \"1000\"\npercent = \"12.345678\"", &["surcharge: s 123333.32", "total 1123333.31"]),
-        ("[[tax]]\nclass = \"standard\"\ntitle = \"T\"\npercent = \"13.333333\"",
+        ("[[tax]]\nclass = \"standard\"\ntitle = \"T\"\npercent = \"13.333333\"\n[[tax]]\nclass = \"reduced\"\ntitle = \"R\"\npercent = \"0\"",
          &["tax: standard 13.333333% of 999999.99 133333.33", "total 1133333.32"]),
     ];
     for (policies, wanted) in table {
