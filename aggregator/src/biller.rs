@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tallyman_aggregator_core::accounts::run::{self, Due, NotBilled};
+use tallyman_aggregator_core::accounts::MoneyCommand;
+use tallyman_aggregator_core::accounts::expiry::ended;
+use tallyman_aggregator_core::accounts::run::{self, Due, HasOne, NotBilled, Void};
 use tallyman_aggregator_core::rating::Month;
 use tallyman_common::time::{Hour, WallMs};
 use tokio::sync::mpsc;
@@ -43,6 +45,8 @@ pub struct Progress {
     pub issued: usize,
     /// Accounts that had theirs.
     pub existing: usize,
+    /// Accounts whose invoice is void.
+    pub void: usize,
     /// Accounts without anything to bill.
     pub nothing: usize,
     /// Accounts that have no invoice.
@@ -58,13 +62,17 @@ impl Progress {
         self.done += piece.accounts();
         self.issued += piece.issued.len();
         self.existing += piece.existing.len();
+        self.void += piece.void.len();
         self.nothing += piece.nothing.len();
         self.not_billed += piece.not_billed.len();
-        for one in &piece.not_billed {
-            if self.reasons.len() < BILL_REASONS_MAX {
-                self.reasons.push(one.clone());
-            }
-        }
+        let month = self.month.to_string();
+        let void = piece.void.iter().map(|HasOne { account, number }| NotBilled {
+            account: account.clone(),
+            reason: run::void_text(number, account, &month),
+        });
+        let room = BILL_REASONS_MAX - self.reasons.len();
+        let all = piece.not_billed.iter().cloned().chain(void);
+        self.reasons.extend(all.take(room));
     }
 }
 
@@ -141,6 +149,7 @@ impl Runs {
             done: 0,
             issued: 0,
             existing: 0,
+            void: 0,
             nothing: 0,
             not_billed: 0,
             reasons: Vec::new(),
@@ -222,6 +231,8 @@ pub struct Watch {
     sealed: Option<Hour>,
     /// Had nothing to bill; a final month stays so.
     nothing: BTreeSet<(Month, String)>,
+    /// Void and not billed again when it looked last, and told.
+    void: BTreeSet<Void>,
 }
 
 impl Watch {
@@ -237,7 +248,9 @@ impl Watch {
             actor: ACTOR.to_owned(),
             source: SOURCE.to_owned(),
         };
-        for mut due in handle.read(run::due).await?? {
+        let open = handle.read(run::open).await??;
+        self.note(open.void.into_iter().collect());
+        for mut due in open.due {
             let month = due.month;
             due.accounts
                 .retain(|account| !self.nothing.contains(&(month, account.clone())));
@@ -250,9 +263,41 @@ impl Watch {
                 .extend(nothing.into_iter().map(|account| (month, account)));
             issued += handle.runs().get(run).map_or(0, |it| it.issued);
         }
+        expire(handle).await?;
         self.sealed = sealed;
         Ok(issued)
     }
+
+    /// Says once of each void month that it is billed again only when somebody asks.
+    fn note(&mut self, void: BTreeSet<Void>) {
+        for it in void.difference(&self.void) {
+            let what = run::void_text(&it.number, &it.account, &it.month.to_string());
+            tracing::warn!(month = %it.month, account = it.account, "VOID: {what}");
+        }
+        if void != self.void {
+            // Late usage that waited for such a month can be on a later one now.
+            self.nothing.clear();
+            self.void = void;
+        }
+    }
+}
+
+/// Takes back what is left of credits whose end has come, behind the invoices that could use them.
+async fn expire(handle: &Handle) -> Result<(), MonthlyError> {
+    let upto = handle.now();
+    let rests = handle.read(move |books| ended(books, upto)).await??;
+    if rests.is_empty() {
+        return Ok(());
+    }
+    let credits = rests.len();
+    let rests = Some(rests);
+    let command = MoneyCommand::ExpireCredits { upto, rests };
+    handle.money(ACTOR.to_owned(), SOURCE.to_owned(), command).await?;
+    tracing::info!(
+        credits,
+        "what was left of credits whose end has come was taken back"
+    );
+    Ok(())
 }
 
 /// Carries a run out; the accounts without anything to bill, and why it ended early if it did.
@@ -452,7 +497,11 @@ mod tests {
                 source: "test".into(),
             };
             let all = vec!["acme".to_owned(), "idle".to_owned(), "nobody".to_owned()];
-            let due = Due { month, accounts: all };
+            let due = Due {
+                month,
+                accounts: all,
+                again: false,
+            };
             let run = on.handle.runs().begin_alone(&asked, &due, clock::now()).unwrap();
             let refused = begin(&on.handle, asked.clone(), due.clone());
             assert_eq!(refused, Err(UnderWay(run)));

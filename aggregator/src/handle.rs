@@ -237,13 +237,22 @@ impl Handle {
         command: MoneyCommand,
     ) -> Result<Booked, CommandError> {
         command.check_payer(&self.registry())?;
-        let command = Box::new(command);
+        let command = Box::new(self.filled(command).await?);
         let asker = Asker { actor, source };
         match self.ask(|reply| Request::Money(asker, command, reply)).await? {
             Answer::Booked(booked) => Ok(booked),
             Answer::Rejected(rejected) => Err(rejected.into()),
             other => unreachable!("what is asked of the ledger is booked or rejected, not {other:?}"),
         }
+    }
+
+    /// The command with what only the books can say.
+    async fn filled(&self, command: MoneyCommand) -> Result<MoneyCommand, CommandError> {
+        if !command.is_open() {
+            return Ok(command);
+        }
+        let filled = self.read(move |books| command.filled(books)).await?;
+        filled.map_err(|e| Rejected::NotNow(e.to_string()).into())
     }
 
     /// Hands a checked batch to the writer; answered once it is durable.

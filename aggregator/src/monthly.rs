@@ -48,6 +48,9 @@ pub struct Piece {
     pub issued: Vec<HasOne>,
     /// Had theirs.
     pub existing: Vec<HasOne>,
+    /// Had theirs, which is void.
+    #[serde(default)]
+    pub void: Vec<HasOne>,
     /// Used nothing and owe nothing.
     pub nothing: Vec<String>,
     /// Get none.
@@ -72,6 +75,7 @@ impl Piece {
     pub fn accounts(&self) -> usize {
         self.issued.len()
             + self.existing.len()
+            + self.void.len()
             + self.nothing.len()
             + self.not_billed.len()
             + self.drafted.len()
@@ -81,6 +85,7 @@ impl Piece {
     pub fn add(&mut self, other: Self) {
         self.issued.extend(other.issued);
         self.existing.extend(other.existing);
+        self.void.extend(other.void);
         self.nothing.extend(other.nothing);
         self.not_billed.extend(other.not_billed);
         self.drafted.extend(other.drafted);
@@ -115,7 +120,11 @@ pub async fn bill(
     asked: Option<&Asked>,
     mut tell: impl FnMut(Piece) + Send,
 ) -> Result<(), MonthlyError> {
-    let Due { month, accounts } = due;
+    let Due {
+        month,
+        accounts,
+        again,
+    } = due;
     let (send, mut drafted) = mpsc::channel(BILL_AHEAD);
     let (permit, permits) = std::sync::mpsc::channel();
     for _ in 0..BILL_AHEAD {
@@ -129,7 +138,7 @@ pub async fn bill(
             permits: Mutex::new(permits),
             send,
         };
-        drafting.read_here(|books| work.run(books, month))
+        drafting.read_here(|books| work.run(books, (month, again)))
     });
     let (mut waiting, mut next) = (BTreeMap::new(), 0);
     while let Some((place, piece)) = drafted.recv().await {
@@ -155,11 +164,13 @@ async fn end(
     let Drafts {
         drafts: documents,
         existing,
+        void,
         nothing,
         not_billed,
     } = drafted;
     let mut piece = Piece {
         existing,
+        void,
         nothing,
         not_billed,
         ..Piece::default()
@@ -188,8 +199,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn run(&self, books: Books<'_>, month: Month) -> Result<(), DraftError> {
-        let prepared = Prepared::read(books, month)?;
+    fn run(&self, books: Books<'_>, (month, again): (Month, bool)) -> Result<(), DraftError> {
+        let prepared = Prepared::read(books, month)?.again(again);
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         thread::scope(|scope| {
             for _ in 0..processors {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tallyman_aggregator_core::accounts::adjust::note;
 use tallyman_aggregator_core::accounts::command::{Draft, Fate};
-use tallyman_aggregator_core::accounts::run::{Drafts, Due, Prepared, drafts_of, due};
+use tallyman_aggregator_core::accounts::run::{Drafts, Due, Open, Prepared, drafts_of, open};
 use tallyman_aggregator_core::accounts::{Booked, MoneyCommand};
 use tallyman_aggregator_core::aggregator::{Answer, Asker, Event};
 use tallyman_aggregator_core::bills::Books;
@@ -35,13 +35,13 @@ const NOTES_MAX: u64 = 20;
 pub(super) struct Billing {
     pub(super) rng: Rng,
     /// Drafted, not entered yet.
-    waiting: VecDeque<MoneyCommand>,
+    pub(super) waiting: VecDeque<MoneyCommand>,
     /// Which life of the process drafted it.
     life: u64,
     /// Where packing goes on.
     cursor: Option<Cursor>,
     /// Months in which an account had nothing to bill.
-    nothing: BTreeSet<(Month, String)>,
+    pub(super) nothing: BTreeSet<(Month, String)>,
     /// Every number that was ever durable: position and digest of the decision that gave it.
     pub(super) given: BTreeMap<String, (u64, Digest)>,
 }
@@ -95,6 +95,7 @@ impl World {
         match self.billing.rng.below(8) {
             0 | 1 => self.pack_next().map(|_| ()),
             2 => self.draft_note(),
+            3 if self.billing.rng.chance(30) => self.void_one(),
             _ => self.draft_due().map(|_| ()),
         }
     }
@@ -128,21 +129,36 @@ impl World {
 
     /// Drafts what is due, in pieces of one account or more; false if nothing is.
     fn draft_due(&mut self) -> Result<bool, String> {
-        let all = self.read(due)?.map_err(|e| e.to_string())?;
-        for Due { month, mut accounts } in all {
+        let Open { mut due, void } = self.read(open)?.map_err(|e| e.to_string())?;
+        due.extend(void.into_iter().map(|it| Due {
+            month: it.month,
+            accounts: vec![it.account],
+            again: true,
+        }));
+        for Due {
+            month,
+            mut accounts,
+            again,
+        } in due
+        {
             accounts.retain(|it| !self.billing.nothing.contains(&(month, it.clone())));
             if accounts.is_empty() {
                 continue;
             }
-            let found = self.read(|books| drafts_of(books, &Prepared::read(books, month)?, &accounts))?;
+            let found =
+                self.read(|books| drafts_of(books, &Prepared::read(books, month)?.again(again), &accounts))?;
             let Drafts {
                 drafts,
                 existing,
                 nothing,
                 not_billed,
+                ..
             } = found.map_err(|e| e.to_string())?;
             if let Some(first) = not_billed.first().map(|it| &it.reason) {
                 return Err(format!("I7: an account is not billed: {first}"));
+            }
+            if again {
+                self.hit("void month drafted again");
             }
             if let Some(first) = existing.first() {
                 return Err(format!("I9: {} is due and has {}", first.account, first.number));
@@ -198,6 +214,7 @@ impl World {
             process.is_some_and(|p| p.registry().open_restore().is_some())
         };
         let (is_fenced, is_note) = (is_open(self), matches!(command, MoneyCommand::IssueNote { .. }));
+        let is_void = matches!(command, MoneyCommand::Void { .. });
         let times = 1 + u64::from(self.billing.rng.chance(20));
         let asker = Asker {
             actor: "clock".to_owned(),
@@ -209,6 +226,7 @@ impl World {
         };
         for answer in answers {
             match answer {
+                answer if is_void => self.voided(answer)?,
                 Answer::Booked(booked) => self.booked(is_note, booked)?,
                 Answer::Rejected(Rejected::NotNow(_)) if is_fenced => self.hit("number fenced"),
                 // Somebody billed the same meanwhile.
@@ -236,6 +254,12 @@ impl World {
                     });
                 }
                 Fate::Existed { .. } => self.hit("invoice asked for twice"),
+                // A void came between: it is drafted again.
+                Fate::Refused { reason }
+                    if reason.contains("draft it again") || reason.contains("is void") =>
+                {
+                    self.hit("draft outdated by a void");
+                }
                 Fate::Refused { reason } => return Err(format!("I9: a draft was refused: {reason}")),
             }
         }

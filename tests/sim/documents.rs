@@ -1,7 +1,7 @@
 //! Documents and the ledger, when a run is over: each closed month has its one invoice, its late usage is billed once, the
 //! books balance, and packed days say what the cells say. Asked of the store and of the cells, never of who made them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 
 use tallyman_aggregator_core::accounts::document::{Kind, SectionKind};
@@ -35,10 +35,17 @@ fn records(store: &dyn Read) -> Result<Vec<Receivable>, String> {
     Ok(records)
 }
 
-/// Every invoice, by number.
+/// Every invoice that is not void, by number.
 pub(super) fn invoices(store: &dyn Read) -> Result<Vec<Receivable>, String> {
-    let mut records = records(store)?;
+    let mut records = living(store)?;
     records.retain(|it| it.document.kind == Kind::Invoice);
+    Ok(records)
+}
+
+/// Everything that can be made void and is not, by number.
+pub(super) fn living(store: &dyn Read) -> Result<Vec<Receivable>, String> {
+    let mut records = records(store)?;
+    records.retain(|it| it.document.kind != Kind::CreditNote && it.voided.is_none());
     Ok(records)
 }
 
@@ -87,10 +94,11 @@ fn without_gaps(records: &[Receivable]) -> Result<(), String> {
     Ok(())
 }
 
-/// No account has two invoices of a month.
+/// No account has two living invoices of a month.
 fn one_for_each(records: &[Receivable]) -> Result<(), String> {
     let mut found: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    for record in records.iter().filter(|it| it.document.kind == Kind::Invoice) {
+    let invoices = records.iter().filter(|it| it.document.kind == Kind::Invoice);
+    for record in invoices.filter(|it| it.voided.is_none()) {
         let one = &record.document;
         if let Some(other) = found.insert((&one.account, &one.month), &one.number) {
             let (account, month, number) = (&one.account, &one.month, &one.number);
@@ -116,7 +124,18 @@ struct Billed {
 fn amounts(world: &World, records: &[Receivable]) -> Result<bool, String> {
     let store = &world.hub.store;
     let mut billed: BTreeMap<(String, String), Billed> = BTreeMap::new();
-    for record in records {
+    let void: BTreeSet<&str> = records
+        .iter()
+        .filter(|it| it.voided.is_some())
+        .map(|it| &*it.document.number)
+        .collect();
+    // What is void bills nothing, nor do the credit notes that it was taken back with.
+    let is_gone = |it: &Receivable| {
+        let takes_back = it.document.kind == Kind::CreditNote;
+        let of = it.document.corrects.as_deref().filter(|_| takes_back);
+        it.voided.is_some() || of.is_some_and(|of| void.contains(of))
+    };
+    for record in records.iter().filter(|it| !is_gone(it)) {
         add_document(store, record, &mut billed)?;
     }
     let process = world.hub.process.as_ref().ok_or("the aggregator is down")?;

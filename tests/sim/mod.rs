@@ -48,6 +48,8 @@ pub mod traffic;
 pub mod truth;
 /// Windows that are in a checkpoint and in no batch.
 pub mod unfinished;
+/// Documents that are taken back.
+pub mod voids;
 /// Time, links and faults.
 pub mod world;
 
@@ -64,6 +66,7 @@ pub const REQUIRED: &[&str] = &[
     "clock step",
     "commit fails",
     "disk full or free",
+    "document made void",
     "drafts lost with the process",
     "duplicate before the commit",
     "ended whole",
@@ -119,6 +122,7 @@ pub const REQUIRED: &[&str] = &[
     "usage inferred",
     "usage late",
     "usage spread over hours",
+    "void month drafted again",
     "window closed",
     "workload ended",
 ];

@@ -164,12 +164,13 @@ fn what_is_paid_is_paid_once() -> Result<()> {
     let [one, two] = [Invoice::of(&office, 0)?, Invoice::of(&office, 1)?];
     let (it, payer, total) = (&one.number, &one.account, &one.total);
     let (part, partly, above) = (&two.number, &two.account, two.above()?);
+    let [on, later_on] = ["10", "11"].map(|day| format!("{}-{day}", office.month));
     let pay = |rest: &str| format!("invoice pay {payer} --ref 'slip 77' {rest}");
     let all = pay(&format!(
-        "--on 2026-01-10 --amount '{total} CNY' --for '{it}={total} CNY'"
+        "--on {on} --amount '{total} CNY' --for '{it}={total} CNY'"
     ));
     let later = pay(&format!(
-        "--on 2026-01-11 --amount '{total} CNY' --for '{it}={total} CNY'"
+        "--on {later_on} --amount '{total} CNY' --for '{it}={total} CNY'"
     ));
     let ahead = "--amount '1.00 CNY' --rest-to-balance";
     let for_one = "--amount '1.00 CNY' --for";
@@ -177,24 +178,24 @@ fn what_is_paid_is_paid_once() -> Result<()> {
         &office,
         &format!(
             "{all}                                   -> booked at position | without balance
-             invoice show {it}                       -> status: paid | left: 0.00 CNY | slip 77 | 2026-01-10
+             invoice show {it}                       -> status: paid | left: 0.00 CNY | slip 77 | {on}
              invoice list --status paid              -> {it} | without {part}
              {all}                                   -> done before, at position | nothing was added
              {later}                                 -> refused: {it} is paid: nothing is booked
              {all} --trace a                         -> refused: {it} is paid: nothing is booked
-             invoice pay {partly} --ref x --on 2026-01-10 {for_one} '{it}=1.00 CNY' -> refused: is of account `{payer}`
-             invoice pay {payer} --ref x --on 2026-01-10 {for_one} 'INV-999999=1.00 CNY' -> refused: INV-999999
-             invoice pay {partly} --ref x --on 2026-01-10 {for_one} '{part}=2.00 CNY' -> refused: more is allocated
-             invoice pay {partly} --ref x --on 2026-01-10 --amount '1.00 CNY' -> refused: is for no document
+             invoice pay {partly} --ref x --on {on} {for_one} '{it}=1.00 CNY' -> refused: is of account `{payer}`
+             invoice pay {payer} --ref x --on {on} {for_one} 'INV-999999=1.00 CNY' -> refused: INV-999999
+             invoice pay {partly} --ref x --on {on} {for_one} '{part}=2.00 CNY' -> refused: more is allocated
+             invoice pay {partly} --ref x --on {on} --amount '1.00 CNY' -> refused: is for no document
              invoice pay {partly} --ref x --on 2026-02-30 {ahead}         -> refused: `2026-02-30` is not a day
-             invoice pay {partly} --ref x --on 2026-01-10 --amount '1.00 USD' --rest-to-balance -> refused: is in CNY
-             invoice pay nobody --ref x --on 2026-01-10 {ahead}           -> refused: account `nobody` is not registered
+             invoice pay {partly} --ref x --on {on} --amount '1.00 USD' --rest-to-balance -> refused: is in CNY
+             invoice pay nobody --ref x --on {on} {ahead}           -> refused: account `nobody` is not registered
              credit grant nobody --key a --amount '1.00 CNY' --title A    -> refused: account `nobody` is not registered
              invoice refund {payer} --amount '1.00 CNY' --ref x --reason x -> refused: is 0.00 CNY, less than 1.00 CNY
 
-             invoice pay {partly} --ref y --on 2026-01-10 --amount '0.01 CNY' --for '{part}=0.01 CNY' -> booked
+             invoice pay {partly} --ref y --on {on} --amount '0.01 CNY' --for '{part}=0.01 CNY' -> booked
              invoice show {part}                     -> paid: 0.01 CNY | status: overdue
-             invoice pay {partly} --ref z --on 2026-01-10 --amount '{above} CNY' --for '{part}={above} CNY' \
+             invoice pay {partly} --ref z --on {on} --amount '{above} CNY' --for '{part}={above} CNY' \
                 --rest-to-balance                    -> to the prepaid balance: 1.01 CNY
              invoice show {part}                     -> status: paid | left: 0.00 CNY
              invoice apply {partly} --for '{part}=1.00 CNY' -> refused: {part} has 0.00 CNY left to pay
@@ -212,6 +213,7 @@ fn corrections_are_notes_and_voids_keep_their_number() -> Result<()> {
     let (gone, noted, third) = (gone?, noted?, third?);
     let (void, total, note, late) = (&gone.number, &gone.total, &noted.number, &third.number);
     let (above, below) = (noted.above()?, noted.below()?);
+    let (who, month) = (&gone.account, &office.month);
     let credit = "--kind credit --reason x";
     let debit = "--kind debit --reason x";
     obey(
@@ -224,6 +226,15 @@ fn corrections_are_notes_and_voids_keep_their_number() -> Result<()> {
              invoice void {void} --reason again                       -> refused: is void by credit note CN-000001
              invoice void CN-000001 --reason again                    -> refused: is a credit note
              invoice void INV-999999 --reason x                       -> refused: INV-999999
+             bill run --period {month}                                -> {who}: VOID: {void} is void | 5 had theirs, 1 void
+             bill run --period {month} --account {who}                -> refused: is void: order them again with --again
+             bill run --period {month} --again                        -> refused: --account
+             bill run --period {month} --account {who} --again --dry-run -> {who}: would be {total} CNY
+             bill run --period {month} --account {who} --again        -> {who}: issued INV-000007
+             bill run --period {month} --account {who} --again        -> {who}: has INV-000007 | 1 had theirs, 0 void
+             bill run --period {month}                                -> 6 had theirs, 0 void
+             invoice show INV-000007                                  -> total: {total} CNY | left: {total} CNY
+             invoice show {void}                                      -> status: void
 
              invoice note {note} {credit} --line 'Traffic=0.05 CNY'   -> CN-000002
              invoice show {note}                                      -> credited: 0.05 CNY | left: {below} CNY
@@ -238,6 +249,9 @@ fn corrections_are_notes_and_voids_keep_their_number() -> Result<()> {
              invoice adjust {late} --reason 'host 7 was away'         -> nothing came late for {late}
              invoice adjust INV-999999 --reason x                     -> refused: INV-999999
              invoice tax-number {late} 'FP 1'                         -> booked at position
+             invoice tax-number {note} 'FP 1'                         -> refused: {late} has the tax office's number FP 1
+             invoice pay {who} --ref x --on 2999-01-10 --amount '1.00 CNY' --rest-to-balance -> refused: still to come
+             invoice pay {who} --ref x --on 1999-01-10 --amount '1.00 CNY' --rest-to-balance -> refused: had nothing to pay
              ledger journal                                           -> {void} | CN-000001 | DN-000001 | revenue/cloud"
         ),
     )

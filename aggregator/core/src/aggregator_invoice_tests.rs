@@ -18,6 +18,9 @@ mod fees;
 /// Another account pays.
 #[path = "aggregator_payer_tests.rs"]
 mod payers;
+/// Voids, months billed again, notes, credits that end.
+#[path = "aggregator_void_tests.rs"]
+mod voids;
 /// Why an amount, what if, closing sheet.
 #[path = "aggregator_why_tests.rs"]
 mod why;
@@ -392,6 +395,7 @@ fn what_became_final_since_an_account_was_registered_is_due() {
     let of = |month: Month| run::Due {
         month,
         accounts: vec!["acme".to_owned()],
+        again: false,
     };
     assert_eq!(due(&world), [of(month())]);
     let first = drafts_of(&world, month());

@@ -57,6 +57,9 @@ pub struct Run {
     /// Draft and tell, but issue nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Issue another invoice where the account's is void; it says which it stands in for.
+    #[arg(long, requires = "account")]
+    again: bool,
 }
 
 /// A monthly run that is ordered.
@@ -66,6 +69,7 @@ pub struct Wanted {
     /// Whose; nothing means all.
     accounts: Option<Vec<String>>,
     dry_run: bool,
+    again: bool,
 }
 
 impl Wanted {
@@ -75,6 +79,7 @@ impl Wanted {
         let due = Due {
             month: self.month,
             accounts: self.accounts.unwrap_or_else(all),
+            again: self.again,
         };
         let source = SOURCE.to_owned();
         let asked = (!self.dry_run).then_some(Asked { actor, source });
@@ -120,7 +125,9 @@ impl Run {
             month: Month::parse(&self.period)?,
             accounts: (!self.account.is_empty()).then_some(self.account),
             dry_run: self.dry_run,
+            again: self.again,
         };
+        let is_named = wanted.accounts.is_some();
         let (mut accounts, mut report) = (0, Piece::default());
         let mut tell = |told| {
             match told {
@@ -153,6 +160,13 @@ impl Run {
             accounts,
             self.period
         );
+        // Of all accounts some may be void for good; who names one wants its invoice.
+        anyhow::ensure!(
+            !is_named || report.void.is_empty(),
+            "the invoice of {} accounts for {} is void: order them again with --again",
+            report.void.len(),
+            self.period
+        );
         Ok(())
     }
 }
@@ -164,6 +178,10 @@ fn text_of(report: &Piece, month: &str) -> String {
     }
     for it in &report.existing {
         text.push_str(&format!("{}: has {}\n", it.account, it.number));
+    }
+    for it in &report.void {
+        let what = run::void_text(&it.number, &it.account, month);
+        text.push_str(&format!("{}: VOID: {what}\n", it.account));
     }
     for account in &report.nothing {
         text.push_str(&format!("{account}: nothing to bill\n"));
@@ -181,9 +199,10 @@ fn text_of(report: &Piece, month: &str) -> String {
         text.push_str(&format!("{month}: {} would be issued\n", report.drafted.len()));
     }
     text.push_str(&format!(
-        "{month}: {} issued, {} had theirs, {} had nothing to bill, {} not billed\n",
+        "{month}: {} issued, {} had theirs, {} void, {} had nothing to bill, {} not billed\n",
         report.issued.len(),
         report.existing.len(),
+        report.void.len(),
         report.nothing.len(),
         report.not_billed.len()
     ));

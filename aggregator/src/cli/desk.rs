@@ -328,6 +328,12 @@ impl Stopped {
     /// Asks something of the ledger.
     fn money(&mut self, command: MoneyCommand) -> anyhow::Result<Booked> {
         command.check_payer(self.aggregator.registry())?;
+        let command = if command.is_open() {
+            let (registry, position) = (self.aggregator.registry().clone(), self.aggregator.position());
+            with_books(&self.store, registry, position, |books| command.filled(books))??
+        } else {
+            command
+        };
         let now = clock::now();
         let asker = Asker {
             actor: actor_of(rustix::process::getuid().as_raw()),

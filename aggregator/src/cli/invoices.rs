@@ -137,7 +137,8 @@ pub enum InvoiceOrder {
         #[arg(long)]
         trace: Option<String>,
     },
-    /// Take an invoice back as a whole; it keeps its number, and what was paid is paid ahead.
+    /// Take an invoice back as a whole; it keeps its number, and what was paid is paid ahead. Its month is billed again with
+    /// `bill run --again`.
     Void {
         /// Its number.
         number: String,
@@ -303,6 +304,7 @@ impl InvoiceOrder {
                 reason: reason.clone(),
                 due: due.clone(),
                 adjusted: None,
+                taxes: Vec::new(),
             }),
             Self::Dispute(order) => order.command(),
             moving => moving.movement()?,

@@ -76,7 +76,7 @@ pub enum CreditOrder {
         /// Paying account.
         account: String,
     },
-    /// Take back what is left of credits that have ended.
+    /// Take back what is left of credits that have ended, and that no month that is still to be billed can use.
     Expire,
 }
 
@@ -170,6 +170,7 @@ impl CreditOrder {
             }
             Self::Expire => MoneyCommand::ExpireCredits {
                 upto: crate::io::clock::now(),
+                rests: None,
             },
             Self::Grant {
                 account,

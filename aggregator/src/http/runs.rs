@@ -30,6 +30,7 @@ pub struct RunView {
     done: usize,
     issued: usize,
     existing: usize,
+    void: usize,
     nothing_to_bill: usize,
     not_billed: usize,
     /// Which, and why; up to a limit.
@@ -56,6 +57,7 @@ impl From<Progress> for RunView {
             done: it.done,
             issued: it.issued,
             existing: it.existing,
+            void: it.void,
             nothing_to_bill: it.nothing,
             not_billed: it.not_billed,
             reasons: it.reasons,
@@ -71,11 +73,19 @@ pub async fn begin(
     params: Params,
 ) -> Result<(StatusCode, HeaderMap, Json<RunView>), Problem> {
     const EXPECTED: &str = "a month such as 2026-01";
-    let params = params.only(&["period", "account_id"])?;
+    const AGAIN: &str = "true, with account_id";
+    let params = params.only(&["period", "account_id", "again"])?;
     let month = params.read("period", EXPECTED, |text| Month::parse(text).ok())?;
     let month =
         month.ok_or_else(|| Problem::parameter("period", format!("say which: {EXPECTED}"), EXPECTED))?;
     let wanted = params.get("account_id").map(str::to_owned);
+    let is_named = wanted.is_some();
+    let again = params.read("again", AGAIN, |text| match text {
+        "true" => is_named.then_some(true),
+        "false" => Some(false),
+        _ => None,
+    })?;
+    let again = again == Some(true);
     let ask = move |all: AllBooks<'_>| {
         let known = accounts(all.books.registry);
         match wanted {
@@ -92,7 +102,14 @@ pub async fn begin(
     };
     let accounts = api.read_all(scope.clone(), ask).await?;
     let run = api
-        .begin_run(&scope, Due { month, accounts })
+        .begin_run(
+            &scope,
+            Due {
+                month,
+                accounts,
+                again,
+            },
+        )
         .map_err(|under_way| Problem::new(Kind::Conflict, under_way.to_string()))?;
     let begun = api.runs(&scope).get(run);
     let begun = begun.ok_or_else(|| Problem::internal(&"the run that was begun is not known"))?;

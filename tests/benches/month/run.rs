@@ -128,7 +128,11 @@ async fn bill(handle: &Handle, month: Month) -> Result<Measured> {
     let (mut issued, mut not_billed, mut first) = (0, 0, None);
     let (actor, source) = ("bench".to_owned(), "bench".to_owned());
     let asked = monthly::Asked { actor, source };
-    let due = core::Due { month, accounts };
+    let due = core::Due {
+        month,
+        accounts,
+        again: false,
+    };
     let run = monthly::bill(handle, due, Some(&asked), |piece| {
         not_billed += piece.not_billed.len();
         issued += piece.issued.len();

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use tallyman_aggregator_core::accounts::command::{Draft, NoteLine, Outcome};
+use tallyman_aggregator_core::accounts::command::{Draft, NoteLine, NoteTax, Outcome};
 use tallyman_aggregator_core::accounts::document::{
     Coverage, DOCUMENT_FORMAT, Deduction, Document, Kind, Line, Party, Period, Section, SectionKind, Tax,
 };
@@ -16,7 +16,7 @@ use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::Table;
 use tallyman_aggregator_core::rating::{Day, Days};
 use tallyman_aggregator_core::registry::Command;
-use tallyman_aggregator_core::registry::money::{Adjusted, Allocation, BilledFee, Granted, MoneyAct};
+use tallyman_aggregator_core::registry::money::{Adjusted, Allocation, BilledFee, Granted, MoneyAct, Rest};
 use tallyman_common::money::Money;
 use tallyman_common::time::WallMs;
 
@@ -215,6 +215,12 @@ fn corrections() -> Vec<MoneyCommand> {
                 since: 1,
                 upto: 900,
             }),
+            taxes: vec![NoteTax {
+                title: own("增值税"),
+                percent: own("6"),
+                basis: money("5.30"),
+                amount: money("0.30"),
+            }],
         },
         MoneyCommand::SetExternalTaxNumber {
             trace: own("tax-1"),
@@ -228,6 +234,11 @@ fn corrections() -> Vec<MoneyCommand> {
         },
         MoneyCommand::ExpireCredits {
             upto: WallMs(NOW.0 + 1_000),
+            rests: Some(vec![Rest {
+                account: own("acme-group"),
+                key: own("welcome"),
+                amount: money("20.00"),
+            }]),
         },
     ]
 }

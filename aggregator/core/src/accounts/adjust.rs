@@ -8,15 +8,15 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use tallyman_common::money::Money;
+use tallyman_common::money::{Money, MoneyError};
 use tallyman_common::time::Hour;
 
-use super::command::{MoneyCommand, NoteLine};
+use super::command::{MoneyCommand, NoteLine, NoteTax};
 use super::document::{Adjusted, Kind};
 use super::draft::{DraftError, Past, due_day, rated};
 use super::past::final_seal;
-use super::reads::document;
-use super::tables::{AccountsError, Found, get, keys};
+use super::reads::{document, invoice_of};
+use super::tables::{AccountsError, get, keys};
 use crate::bills::late::{LateHour, back_dated, late_hours};
 use crate::bills::{BillError, Books};
 use crate::ports::{Read, Table};
@@ -51,19 +51,14 @@ pub enum Accounted {
     Upto(u64),
     /// It has no invoice, and nothing behind one.
     Nothing,
-    /// Its invoice is void: what becomes of the month is for a person to say.
+    /// Its invoice is void: late usage waits until the month is billed again.
     Void,
 }
 
 /// How far an account's month is billed.
 pub fn accounted(read: &dyn Read, account: &str, month: &str) -> Result<Accounted, AccountsError> {
     let behind: Option<u64> = get(read, Table::MoneyIndex, &keys::adjusted(account, month))?;
-    let unique = keys::unique(account, month, Kind::Invoice);
-    let invoice: Option<Found> = get(read, Table::MoneyIndex, &unique)?;
-    let invoice = invoice
-        .map(|it| document(read, &it.number))
-        .transpose()?
-        .flatten();
+    let invoice = invoice_of(read, account, month)?;
     Ok(match (invoice, behind) {
         (Some((_, record)), _) if record.voided.is_some() => Accounted::Void,
         (_, Some(upto)) => Accounted::Upto(upto),
@@ -221,7 +216,7 @@ fn change(
 /// nothing came that costs anything. Tax is in it as it is in the invoice.
 pub fn note(books: Books<'_>, number: &str, reason: &str) -> Result<Option<MoneyCommand>, DraftError> {
     let missing = || DraftError::NoInvoice(number.to_owned());
-    let (document, _) = document(books.store, number)?
+    let (document, record) = document(books.store, number)?
         .filter(|(document, _)| document.kind == Kind::Invoice)
         .ok_or_else(missing)?;
     let accounts = &books.registry.payers.accounts;
@@ -259,9 +254,9 @@ pub fn note(books: Books<'_>, number: &str, reason: &str) -> Result<Option<Money
         "zh" => format!("{month} 补报用量"),
         _ => format!("Late usage of {month}"),
     };
-    let Adjusted { since, upto, .. } = change.adjusted;
+    let taxes = taxes(&change, &account.language, kind).map_err(unrated)?;
     Ok(Some(MoneyCommand::IssueNote {
-        trace: format!("adjust/{number}/{since}-{upto}"),
+        trace: trace(number, &change.adjusted, record.notes.len()),
         kind,
         corrects: number.to_owned(),
         lines: vec![NoteLine { title, amount }],
@@ -271,7 +266,57 @@ pub fn note(books: Books<'_>, number: &str, reason: &str) -> Result<Option<Money
             _ => None,
         },
         adjusted: Some(change.adjusted),
+        taxes,
     }))
+}
+
+/// A note that was made void is issued again under another name.
+fn trace(number: &str, Adjusted { since, upto, .. }: &Adjusted, notes: usize) -> String {
+    match notes {
+        0 => format!("adjust/{number}/{since}-{upto}"),
+        _ => format!("adjust/{number}/{since}-{upto}/{notes}"),
+    }
+}
+
+/// By rate the tax that the month has now less what it had, as a note of a kind says it.
+fn taxes(change: &Change, language: &str, kind: Kind) -> Result<Vec<NoteTax>, MoneyError> {
+    let mut rates: BTreeMap<(&str, String), (NoteTax, usize)> = BTreeMap::new();
+    let zero = Money::zero(change.after.currency);
+    let (before, after) = (&change.before.taxes, &change.after.taxes);
+    for (tax, is_after) in after
+        .iter()
+        .map(|it| (it, true))
+        .chain(before.iter().map(|it| (it, false)))
+    {
+        let place = rates.len();
+        let key = (tax.class.as_str(), tax.percent.to_string());
+        let (sum, _) = rates.entry(key).or_insert_with_key(|(_, percent)| {
+            let title = tax.titles.in_language(language).to_owned();
+            let (percent, basis, amount) = (percent.clone(), zero, zero);
+            let none = NoteTax {
+                title,
+                percent,
+                basis,
+                amount,
+            };
+            (none, place)
+        });
+        let gross = if tax.is_included {
+            tax.basis
+        } else {
+            tax.basis.checked_add(tax.amount)?
+        };
+        // What a debit note adds a credit note takes back.
+        let add = |to: Money, it: Money| match is_after == (kind == Kind::DebitNote) {
+            true => to.checked_add(it),
+            false => to.checked_sub(it),
+        };
+        (sum.basis, sum.amount) = (add(sum.basis, gross)?, add(sum.amount, tax.amount)?);
+    }
+    let mut found: Vec<(NoteTax, usize)> = rates.into_values().collect();
+    found.sort_by_key(|(_, place)| *place);
+    let taxes = found.into_iter().map(|(tax, _)| tax);
+    Ok(taxes.filter(|it| it.basis != zero || it.amount != zero).collect())
 }
 
 fn unrated(e: impl ToString) -> DraftError {

@@ -8,7 +8,9 @@ use tallyman_common::time::WallMs;
 
 use super::document::{Document, Kind};
 use super::draft::DraftError;
-use crate::registry::money::{Adjusted, Allocation, Granted};
+use super::expiry::ended;
+use crate::bills::Books;
+use crate::registry::money::{Adjusted, Allocation, Granted, Rest};
 use crate::registry::{Registry, Rejected};
 
 /// Documents of one command at most, so that nobody waits long for the commit that they share.
@@ -36,6 +38,19 @@ pub struct NoteLine {
     /// What it is for, in the document's language.
     pub title: String,
     /// How much, tax included; above zero for credit notes too.
+    pub amount: Money,
+}
+
+/// A tax of a note, in the note's direction: above zero where a credit note takes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteTax {
+    /// Its title, in the document's language.
+    pub title: String,
+    /// Percentage.
+    pub percent: String,
+    /// What it is in: it contains the tax.
+    pub basis: Money,
+    /// How much.
     pub amount: Money,
 }
 
@@ -106,10 +121,14 @@ pub enum MoneyCommand {
     },
     /// A credit. Its account and key are its trace.
     GrantCredit(Granted),
-    /// Takes back what is left of all grants whose end has come.
+    /// Takes back what is left of grants whose end has come, and that no month that is to be billed can use.
     ExpireCredits {
         /// Ends up to here, that instant included.
         upto: WallMs,
+        /// Which, and what is left of each, as [`super::expiry`] finds them. Who takes commands fills it in where it is
+        /// missing; without it nothing expires. What changed meanwhile stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rests: Option<Vec<Rest>>,
     },
     /// A credit or debit note.
     IssueNote {
@@ -128,6 +147,9 @@ pub enum MoneyCommand {
         /// The month whose late usage it settles, so that no other document does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         adjusted: Option<Adjusted>,
+        /// Of such a note: its taxes by rate. Other notes have those of what they correct, in proportion.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        taxes: Vec<NoteTax>,
     },
     /// A document counts no more. What had been paid goes to the prepaid balance.
     Void {
@@ -196,6 +218,22 @@ impl MoneyCommand {
             | Self::ResolveDispute { trace, .. }
             | Self::SetExternalTaxNumber { trace, .. } => Some(trace.clone()),
         }
+    }
+
+    /// The command with what only the books can say: which credits have ended, where that is asked.
+    pub fn filled(self, books: Books<'_>) -> Result<Self, DraftError> {
+        Ok(match self {
+            Self::ExpireCredits { upto, rests: None } => Self::ExpireCredits {
+                upto,
+                rests: Some(ended(books, upto)?),
+            },
+            known => known,
+        })
+    }
+
+    /// Whether it is to be filled.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::ExpireCredits { rests: None, .. })
     }
 
     /// Whether money that comes is for an account that is registered, in its currency: a misspelt key would else be an

@@ -218,7 +218,7 @@ pub struct Document {
     pub id: String,
     /// Number in the seller's series; a draft has none.
     pub number: Option<String>,
-    /// Of a note: the number of the invoice that it corrects.
+    /// Of a note: the number of the invoice that it corrects; of an invoice, of the void one that it stands in for.
     pub corrects: Option<String>,
     /// Of a note: why.
     pub reason: Option<String>,

@@ -255,8 +255,13 @@ fn grants(books: Books<'_>, account: &Account, end: Hour) -> Result<Vec<Grant>, 
     .collect()
 }
 
-/// Identity of an account's document of a month: the first 16 bytes of a digest, as hexadecimal digits.
+/// Identity of an account's first document of a month: the first 16 bytes of a digest, as hexadecimal digits.
 pub fn document_id(account: &str, month: Month, kind: Kind) -> String {
+    identity(account, month, kind, "")
+}
+
+/// The same of a document that stands in for a void one.
+fn identity(account: &str, month: Month, kind: Kind, instead: &str) -> String {
     let kind = serde_json::to_string(&kind).expect("plain data");
     let parts = [
         b"tallyman document".as_slice(),
@@ -264,10 +269,20 @@ pub fn document_id(account: &str, month: Month, kind: Kind) -> String {
         b"\0",
         month.to_string().as_bytes(),
         kind.as_bytes(),
+        instead.as_bytes(),
     ]
     .concat();
     let digest = Digest::of(&[&parts]).to_string();
     digest.chars().take(32).collect()
+}
+
+impl Draft {
+    /// Makes it stand in for a void invoice of the same account and month; one can do so once (I12).
+    pub(super) fn stands_in_for(&mut self, number: &str, month: Month) {
+        let document = &mut self.document;
+        document.id = identity(&document.account.key, month, document.kind, number);
+        document.corrects = Some(number.to_owned());
+    }
 }
 
 fn document(

@@ -13,7 +13,7 @@ use super::command::Booked;
 use super::ledger::books::post;
 use super::ledger::{Draft, Heading, LedgerAccount, negated};
 use super::standing::{Dispute, Payment, Receivable, Resolved, receivable};
-use super::tables::{AccountsError, Overlay, Traced, keys};
+use super::tables::{AccountsError, Found, Overlay, Traced, keys};
 use crate::ports::Table;
 use crate::registry::money::{DocumentKind, Issued, MoneyAct, MoneyDecision};
 
@@ -155,12 +155,26 @@ impl Fold<'_, '_> {
                     .push(text.clone());
                 Ok(())
             }),
-            MoneyAct::SetExternalTaxNumber { number, text } => self.change(number, |document| {
-                document.external_tax_number = Some(text.clone());
-                Ok(())
-            }),
+            MoneyAct::SetExternalTaxNumber { number, text } => self.name_by(number, text),
             _ => Ok(()),
         }
+    }
+
+    /// The tax office's number of a document, and what finds it.
+    fn name_by(&mut self, number: &str, text: &str) -> Result<(), AccountsError> {
+        let known = self.record(number)?;
+        let seller = &known.document.seller;
+        if let Some(before) = &known.external_tax_number {
+            self.tables
+                .delete(Table::MoneyIndex, keys::tax_number(seller, before));
+        }
+        let found = Found::new(number, &known.document.id);
+        self.tables
+            .put(Table::MoneyIndex, keys::tax_number(seller, text), &found);
+        self.change(number, |document| {
+            document.external_tax_number = Some(text.to_owned());
+            Ok(())
+        })
     }
 
     fn resolve(
@@ -286,8 +300,8 @@ impl Fold<'_, '_> {
         reason: &str,
     ) -> Result<(), AccountsError> {
         self.end_dispute(number, Some(note.number.clone()), reason)?;
-        let gone = self.record(number)?.document;
-        self.unadjust(&gone)?;
+        let gone = self.record(number)?;
+        self.release(&gone)?;
         self.note(note, to_balance)?;
         self.change(number, |document| {
             document.voided = Some((note.number.clone(), reason.to_owned()));
@@ -307,6 +321,10 @@ impl Fold<'_, '_> {
             if note.kind == DocumentKind::CreditNote {
                 document.credited = document.credited.checked_sub(note.total)?;
                 document.credited_tax = document.credited_tax.checked_sub(note.taxes)?;
+                if !note.adjusted.is_empty() {
+                    document.credited_late = document.credited_late.checked_sub(note.total)?;
+                    document.credited_late_tax = document.credited_late_tax.checked_sub(note.taxes)?;
+                }
             }
             Ok(())
         })?;

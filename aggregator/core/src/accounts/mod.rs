@@ -17,6 +17,8 @@ mod decide;
 pub mod document;
 /// From an account's month to a draft of its invoice.
 pub mod draft;
+/// Credits whose end has come.
+pub mod expiry;
 /// Why an amount is what it is.
 pub mod explain;
 /// From a decision to the tables.
@@ -31,6 +33,8 @@ pub mod month;
 mod paper;
 /// What drafts of many accounts share.
 pub mod past;
+/// Taxes of notes by rate.
+mod rates;
 /// Answers for lists and reports.
 pub mod reads;
 /// Are the tables what the log says?

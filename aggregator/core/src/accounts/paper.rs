@@ -3,7 +3,7 @@
 use tallyman_common::ids::{Digest, hex};
 use tallyman_common::money::{Currency, Money};
 
-use super::command::{AMOUNT_MINOR_MAX, NoteLine};
+use super::command::{AMOUNT_MINOR_MAX, NoteLine, NoteTax};
 use super::decide::Refusal;
 use super::document::{Deduction, Document, Kind, Line, Section, SectionKind, Tax};
 use super::ledger::negated;
@@ -115,8 +115,8 @@ pub struct Note<'a> {
     pub lines: &'a [NoteLine],
     /// Credits that it gives back, by grant.
     pub credits: &'a [(String, Money)],
-    /// The tax in it, above zero.
-    pub tax: Money,
+    /// The taxes in it, by rate.
+    pub taxes: &'a [NoteTax],
     /// Why.
     pub reason: &'a str,
 }
@@ -128,7 +128,7 @@ impl Note<'_> {
             Kind::CreditNote => negated(amount),
             Kind::Invoice | Kind::DebitNote => Ok(amount),
         };
-        let mut subtotal = Money::zero(self.tax.currency());
+        let mut subtotal = Money::zero(Currency::parse(&self.original.currency)?);
         let mut lines = Vec::with_capacity(self.lines.len());
         for (number, line) in (1..).zip(self.lines) {
             let amount = signed(line.amount)?;
@@ -147,9 +147,14 @@ impl Note<'_> {
                 amount: amount.number(),
             });
         }
-        if self.tax.minor_units() != 0 {
-            let (tax, basis) = (signed(self.tax)?, total);
-            paper.taxes.push(self.tax_line(tax, basis));
+        for tax in self.taxes {
+            paper.taxes.push(Tax {
+                title: tax.title.clone(),
+                percent: tax.percent.clone(),
+                basis: signed(tax.basis)?.number(),
+                amount: signed(tax.amount)?.number(),
+                included: true,
+            });
         }
         paper.sections.push(Section {
             kind: SectionKind::Adjustment,
@@ -162,22 +167,6 @@ impl Note<'_> {
         paper.subtotal = subtotal.number();
         paper.total = total.number();
         Ok(paper)
-    }
-
-    /// The title of the one tax of the original, else of all of them.
-    fn tax_line(&self, tax: Money, basis: Money) -> Tax {
-        let of = |text: fn(&Tax) -> &str| {
-            let mut all: Vec<&str> = self.original.taxes.iter().map(text).collect();
-            all.dedup();
-            all.join(" + ")
-        };
-        Tax {
-            title: of(|tax| &tax.title),
-            percent: of(|tax| &tax.percent),
-            basis: basis.number(),
-            amount: tax.number(),
-            included: true,
-        }
     }
 
     /// The full mirror of the original: every amount the other way round.

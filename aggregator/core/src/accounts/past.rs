@@ -113,6 +113,7 @@ fn seals(books: Books<'_>, month: Month) -> Result<BTreeMap<u64, (&Seal, Range<H
 pub struct Prepared {
     pub(super) month: Month,
     pub(super) late: LateMonths,
+    pub(super) again: bool,
     sealed: Sealed,
     commons: Commons,
 }
@@ -139,9 +140,15 @@ impl Prepared {
         Ok(Self {
             month,
             late,
+            again: false,
             sealed,
             commons,
         })
+    }
+
+    /// Whether accounts whose invoice is void get another one.
+    pub fn again(self, again: bool) -> Self {
+        Self { again, ..self }
     }
 
     /// For one thread.

@@ -1,7 +1,8 @@
 //! The monthly run: which accounts there are, and the drafts of some of them. Who is not billed is told, with the reason.
 //!
-//! A run is cut anyhow and begun again anywhere: what is issued stays, for there is one invoice for each account, month
-//! and kind. It must not know who asks, or how often.
+//! A run is cut anyhow and begun again anywhere: what is issued stays, for there is one living invoice for each account,
+//! month and kind. A month whose invoice is void is billed again when somebody asks for exactly that
+//! (docs/adr/0016-voids-and-months-billed-again.md). It must not know who asks, or how often.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,10 +12,9 @@ use tallyman_common::time::Hour;
 
 use super::command::Draft;
 use super::document::Kind;
-use super::draft::{DraftError, Purpose, document_id, draft_beside};
+use super::draft::{DraftError, Purpose, draft_beside};
 pub use super::past::Prepared;
-use super::reads::document;
-use super::tables::{AccountsError, keys};
+use super::tables::{AccountsError, Found, get, keys};
 use crate::bills::{BillError, Books};
 use crate::ports::Table;
 use crate::rating::calendar::CalendarError;
@@ -49,6 +49,36 @@ pub struct Due {
     pub month: Month,
     /// Whose, by key.
     pub accounts: Vec<String>,
+    /// Those whose invoice is void get another one.
+    #[serde(default)]
+    pub again: bool,
+}
+
+/// An account's month whose invoice is void, and that is not billed again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Void {
+    /// Which month.
+    pub month: Month,
+    /// Whose.
+    pub account: String,
+    /// The number of the void invoice.
+    pub number: String,
+}
+
+/// Final months without a living invoice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Open {
+    /// They were never billed; oldest first.
+    pub due: Vec<Due>,
+    /// Their invoice is void: they are billed again only when somebody asks.
+    pub void: Vec<Void>,
+}
+
+/// What to do about a void invoice.
+pub fn void_text(number: &str, account: &str, month: &str) -> String {
+    format!(
+        "{number} is void: the month is billed again with `bill run --period {month} --account {account} --again`"
+    )
 }
 
 /// Drafts of some accounts.
@@ -58,6 +88,8 @@ pub struct Drafts {
     pub drafts: Vec<Draft>,
     /// Have theirs.
     pub existing: Vec<HasOne>,
+    /// Had theirs, which is void; they get another one when somebody asks for that.
+    pub void: Vec<HasOne>,
     /// Used nothing and owe nothing: they get no document. What comes late for such a month is on a later invoice.
     pub nothing: Vec<String>,
     /// Get none.
@@ -74,9 +106,15 @@ pub fn accounts(registry: &Registry) -> BTreeSet<String> {
 /// Months that became final since their account was registered, and that have no invoice: what a run bills by itself.
 /// Oldest first. Earlier months are billed when somebody asks for it.
 pub fn due(books: Books<'_>) -> Result<Vec<Due>, DraftError> {
+    Ok(open(books)?.due)
+}
+
+/// [`due`], and the months whose invoice is void.
+pub fn open(books: Books<'_>) -> Result<Open, DraftError> {
     let mut found: BTreeMap<Month, Vec<String>> = BTreeMap::new();
+    let mut void = Vec::new();
     let Some(newest) = books.registry.seals.newest() else {
-        return Ok(Vec::new());
+        return Ok(Open::default());
     };
     let mut zones: BTreeMap<&str, Vec<(Month, u64)>> = BTreeMap::new();
     for account in books.registry.payers.accounts.values() {
@@ -89,23 +127,47 @@ pub fn due(books: Books<'_>) -> Result<Vec<Due>, DraftError> {
             .iter()
             .filter(|(_, sealed)| since.is_some_and(|since| since < sealed))
         {
-            let unique = keys::unique(&account.account, &month.to_string(), Kind::Invoice);
-            if books
-                .store
-                .get(Table::MoneyIndex, &unique)
-                .map_err(AccountsError::from)?
-                .is_none()
-            {
-                found.entry(*month).or_default().push(account.account.clone());
+            let account = account.account.clone();
+            match newest_of(books, &account, *month)? {
+                None => found.entry(*month).or_default().push(account),
+                Some(Found {
+                    number, void: true, ..
+                }) => void.push(Void {
+                    month: *month,
+                    account,
+                    number,
+                }),
+                Some(_) => {}
             }
         }
     }
-    let due = found.into_iter().map(|(month, accounts)| Due { month, accounts });
-    Ok(due.collect())
+    let due = found.into_iter().map(|(month, accounts)| Due {
+        month,
+        accounts,
+        again: false,
+    });
+    Ok(Open {
+        due: due.collect(),
+        void,
+    })
+}
+
+/// The newest invoice of an account's month.
+pub(super) fn newest_of(
+    books: Books<'_>,
+    account: &str,
+    month: Month,
+) -> Result<Option<Found>, AccountsError> {
+    let unique = keys::unique(account, &month.to_string(), Kind::Invoice);
+    get(books.store, Table::MoneyIndex, &unique)
 }
 
 /// The newest final months of a zone, each with the position of the seal that made it so.
-fn final_months(books: Books<'_>, zone: &str, newest: Hour) -> Result<Vec<(Month, u64)>, DraftError> {
+pub(super) fn final_months(
+    books: Books<'_>,
+    zone: &str,
+    newest: Hour,
+) -> Result<Vec<(Month, u64)>, DraftError> {
     let calendar = |e: CalendarError| DraftError::Bill(BillError::Rating(e.to_string()));
     let zone = BillingZone::parse(zone).map_err(calendar)?;
     let mut month = zone.month_of(newest.next()).map_err(calendar)?;
@@ -138,20 +200,30 @@ pub fn drafts_of(books: Books<'_>, prepared: &Prepared, accounts: &[String]) -> 
     let mut found = Drafts {
         drafts: Vec::new(),
         existing: Vec::new(),
+        void: Vec::new(),
         nothing: Vec::new(),
         not_billed: Vec::new(),
     };
     for account in accounts {
-        let id = document_id(account, month, Kind::Invoice);
-        if let Some((document, _)) = document(books.store, &id)? {
-            let number = document.number.unwrap_or(id);
-            let account = account.clone();
-            found.existing.push(HasOne { account, number });
+        let known = newest_of(books, account, month)?;
+        if let Some(it) = known.as_ref().filter(|it| !(it.void && prepared.again)) {
+            let (account, number) = (account.clone(), it.number.clone());
+            let list = if it.void {
+                &mut found.void
+            } else {
+                &mut found.existing
+            };
+            list.push(HasOne { account, number });
             continue;
         }
         match draft_beside((books, &past, late), account, month, Purpose::Issue) {
             Ok(draft) if draft.document.is_empty() => found.nothing.push(account.clone()),
-            Ok(draft) => found.drafts.push(draft),
+            Ok(mut draft) => {
+                if let Some(void) = known {
+                    draft.stands_in_for(&void.number, month);
+                }
+                found.drafts.push(draft);
+            }
             Err(error) => found.not_billed.push(NotBilled {
                 account: account.clone(),
                 reason: error.to_string(),

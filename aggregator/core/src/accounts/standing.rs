@@ -9,7 +9,7 @@ use super::document::Kind;
 use super::tables::{AccountsError, get};
 use crate::ports::{Read, Table};
 use crate::rating::{BillingZone, Day};
-use crate::registry::money::Issued;
+use crate::registry::money::{Adjusted, Issued};
 
 /// A movement against a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,10 @@ pub struct Receivable {
     pub credited: Money,
     /// The tax in it.
     pub credited_tax: Money,
+    /// What of it was for usage that was less than billed, with taxes of its own.
+    pub credited_late: Money,
+    /// The tax in that.
+    pub credited_late_tax: Money,
     /// The note that made it void, and why.
     pub voided: Option<(String, String)>,
     /// Movements, in order.
@@ -98,6 +102,8 @@ impl Receivable {
             paid,
             credited: zero,
             credited_tax: zero,
+            credited_late: zero,
+            credited_late_tax: zero,
             voided: None,
             payments: Vec::new(),
             notes: Vec::new(),
@@ -238,4 +244,17 @@ pub fn receivable(read: &dyn Read, number: &str) -> Result<Option<Receivable>, A
 pub fn standing(read: &dyn Read, number: &str, today: Day) -> Result<Option<Standing>, AccountsError> {
     let found = receivable(read, number)?;
     found.map(|it| Standing::of(&it, today)).transpose()
+}
+
+/// Late usage that is free again when a document becomes void, the newest first: what it bills itself, and what credit
+/// notes on it gave back, for a void takes back only the rest.
+pub fn released(read: &dyn Read, gone: &Receivable) -> Result<Vec<Adjusted>, AccountsError> {
+    let mut found = gone.document.adjusted.clone();
+    for number in &gone.notes {
+        let note = receivable(read, number)?;
+        let note = note.filter(|it| it.document.kind == Kind::CreditNote);
+        found.extend(note.into_iter().flat_map(|it| it.document.adjusted));
+    }
+    found.sort_by(|a, b| (&a.month, b.upto).cmp(&(&b.month, a.upto)));
+    Ok(found)
 }

@@ -205,6 +205,24 @@ pub struct Found {
     pub number: String,
     /// Its identity.
     pub id: String,
+    /// In the row of the one invoice of a month: it is void, and another one may stand in for it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub void: bool,
+}
+
+impl Found {
+    /// A row of a document that lives.
+    pub fn new(number: &str, id: &str) -> Self {
+        Self {
+            number: number.to_owned(),
+            id: id.to_owned(),
+            void: false,
+        }
+    }
+}
+
+fn is_false(it: &bool) -> bool {
+    !*it
 }
 
 /// Keys of [`Table::MoneyIndex`]: a letter, then names that end in a zero byte.
@@ -220,7 +238,7 @@ pub mod keys {
         key
     }
 
-    /// The one invoice of an account, month and kind.
+    /// The one invoice of an account, month and kind: the newest, of which all before are void.
     pub fn unique(account: &str, month: &str, kind: DocumentKind) -> Vec<u8> {
         key(b'u', &[account, month, kind.name()])
     }
@@ -235,6 +253,11 @@ pub mod keys {
         let mut of = key(b'f', &[account]);
         of.extend_from_slice(&key(0, rest)[1..]);
         of
+    }
+
+    /// The document of a seller that has a number of the tax office.
+    pub fn tax_number(seller: &str, text: &str) -> Vec<u8> {
+        key(b'x', &[seller, text])
     }
 
     /// Documents of an account, by month and number.

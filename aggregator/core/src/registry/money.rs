@@ -164,7 +164,7 @@ pub struct Issued {
     pub number: String,
     /// Its place in its series.
     pub series: SeriesPlace,
-    /// Of a note: the document that it corrects.
+    /// Of a note: the document that it corrects; of an invoice, the void one that it stands in for.
     pub corrects: Option<String>,
     /// Its identity: 32 hexadecimal digits.
     pub id: String,

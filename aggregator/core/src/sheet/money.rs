@@ -6,8 +6,8 @@ use serde::Serialize;
 use tallyman_common::money::{Currency, Money, MoneyError};
 
 use crate::accounts::adjust::LateMonths;
-use crate::accounts::document::{Document, Kind};
-use crate::accounts::draft::{DraftError, Past, Purpose, document_id, draft_beside};
+use crate::accounts::document::Document;
+use crate::accounts::draft::{DraftError, Past, Purpose, draft_beside};
 use crate::accounts::month::Payer;
 use crate::accounts::reads;
 use crate::bills::Books;
@@ -71,8 +71,7 @@ pub(super) fn row(
     (payer, currency): (&Payer, Currency),
     (month, is_final): (Month, bool),
 ) -> Result<AccountRow, DraftError> {
-    let id = document_id(&payer.account, month, Kind::Invoice);
-    if let Some((document, record)) = reads::document(books.store, &id)? {
+    if let Some((document, record)) = reads::invoice_of(books.store, &payer.account, &month.to_string())? {
         let is_void = record.voided.is_some();
         return of(&document, currency, if is_void { "void" } else { "invoiced" });
     }

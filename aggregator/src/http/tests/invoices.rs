@@ -280,7 +280,7 @@ fn movements_count_once_and_the_page_shows_them() {
         issue(&world, &account, "2026-11", 1).await;
         let pay = json!({
             "what": "pay", "trace": "bank-77", "reference": "slip 77", "account": account, "source": "bank",
-            "on": "2026-12-10", "amount": "50.00 USD",
+            "on": "2026-11-10", "amount": "50.00 USD",
             "allocations": [{"number": "INV-000001", "amount": "40.00 USD"}], "rest_to_balance": true
         });
         let first = world.change("POST", COMMANDS, &world.operator, &pay).await;

@@ -1,19 +1,15 @@
 //! Credits that are granted, and what is taken back at their end. It must not know what they are used for.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use tallyman_common::time::WallMs;
 
 use super::{Context, Made, Refusal, named, positive, words};
-use crate::accounts::tables::{AccountsError, GrantState, keys, parse};
-use crate::log::prefix_end;
-use crate::ports::{Read, Table, try_scan};
+use crate::accounts::expiry::EXPIRED_MAX;
+use crate::accounts::tables::{GrantState, get, keys};
+use crate::ports::{Read, Table};
 use crate::registry::Rejected;
 use crate::registry::money::{Granted, MoneyAct, Rest};
-
-/// Grants that one decision takes back at most; the next one goes on.
-const EXPIRED_MAX: usize = 1_000;
 
 pub(super) fn grant(context: &Context, granted: &Granted) -> Result<Made, Refusal> {
     named("account", &granted.account)?;
@@ -30,31 +26,36 @@ pub(super) fn grant(context: &Context, granted: &Granted) -> Result<Made, Refusa
     Ok(Made::act(MoneyAct::Grant(granted.clone())))
 }
 
-pub(super) fn expire(read: &dyn Read, context: &Context, upto: WallMs) -> Result<Made, Refusal> {
+/// Takes back what is left of credits that were found to have ended. What was used, or given back, since they were looked at
+/// stays: they are looked at again.
+pub(super) fn expire(
+    read: &dyn Read,
+    context: &Context,
+    (upto, found): (WallMs, Option<&[Rest]>),
+) -> Result<Made, Refusal> {
     if upto > context.at {
         return Err(Refusal::invalid(
             "credits expire when their time has come".to_owned(),
         ));
     }
-    let (from, mut rests) = (keys::all_grants(), Vec::new());
-    let range = (&from[..], &prefix_end(&from)[..]);
-    try_scan(read, Table::MoneyIndex, range, |_, value| {
-        let state: GrantState = parse(Table::MoneyIndex, value)?;
-        let ended = state.granted.expires.is_some_and(|end| end <= upto);
-        if ended && state.left.minor_units() > 0 {
-            rests.push(Rest {
-                account: state.granted.account,
-                key: state.granted.key,
-                amount: state.left,
-            });
+    let found = found.unwrap_or(&[]);
+    if found.len() > EXPIRED_MAX {
+        return Err(Refusal::invalid(format!(
+            "{} credits at a time, at most {EXPIRED_MAX} are taken",
+            found.len()
+        )));
+    }
+    let (mut rests, mut seen) = (Vec::new(), BTreeSet::new());
+    for rest in found {
+        positive("what is left of a credit", rest.amount)?;
+        let key = keys::grant(&rest.account, &rest.key);
+        let state: Option<GrantState> = get(read, Table::MoneyIndex, &key)?;
+        let ended = |it: &GrantState| it.granted.expires.is_some_and(|end| end <= upto);
+        let is_so = state.is_some_and(|it| ended(&it) && it.left == rest.amount);
+        if is_so && seen.insert((&rest.account, &rest.key)) {
+            rests.push(rest.clone());
         }
-        let full = rests.len() >= EXPIRED_MAX;
-        Ok::<_, AccountsError>(if full {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        })
-    })?;
+    }
     let act = (!rests.is_empty()).then_some(MoneyAct::Expire { rests });
     Ok(Made {
         act,

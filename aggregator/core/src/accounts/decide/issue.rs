@@ -1,17 +1,19 @@
-//! Giving invoices their numbers: one for each account, month and kind; as late as possible; what can't be issued stops
-//! nothing else. Invariants: I7, I9, I12. It must not know how a draft was made.
+//! Giving invoices their numbers: one living one for each account, month and kind; as late as possible; what can't be
+//! issued stops nothing else. Invariants: I7, I9, I12. It must not know how a draft was made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tallyman_common::ids::Digest;
 use tallyman_common::money::Money;
 
+use super::void::months_ahead;
 use super::{Context, Made, Refusal, named, unfenced};
 use crate::accounts::adjust::{Accounted, accounted};
 use crate::accounts::command::{DOCUMENTS_MAX, DocumentFate, Draft, Fate};
 use crate::accounts::document::{Adjusted, DOCUMENT_FORMAT, Document, Kind};
 use crate::accounts::fold::documents_key;
 use crate::accounts::paper::{Sums, sums};
+use crate::accounts::run::void_text;
 use crate::accounts::series::{Numbers, generation};
 use crate::accounts::tables::{Found, GrantState, get, keys};
 use crate::ports::{Read, Table};
@@ -64,7 +66,7 @@ pub(super) fn issue(
                 issued.push(one);
                 (draft.document.id.clone(), Fate::Issued { number })
             }
-            Ok(Err(Found { number, id })) => (id, Fate::Existed { number }),
+            Ok(Err(Found { number, id, .. })) => (id, Fate::Existed { number }),
             Err(Refusal::Rejected(rejected)) => {
                 let reason = rejected.to_string();
                 (draft.document.id.clone(), Fate::Refused { reason })
@@ -97,9 +99,20 @@ impl Run<'_> {
             Some(found) => Some(found.clone()),
             None => get(self.read, Table::MoneyIndex, &key)?,
         };
-        if let Some(found) = found {
-            return Ok(Err(found));
+        match (found, &document.corrects) {
+            (None, None) => {}
+            (Some(found), Some(number)) if found.void && *number == found.number => {}
+            (Some(found), _) if !found.void => return Ok(Err(found)),
+            (Some(found), _) => {
+                let text = void_text(&found.number, &document.account.key, month);
+                return Err(Rejected::NotNow(text).into());
+            }
+            (None, Some(number)) => {
+                let text = format!("{number} is not the void invoice of this month");
+                return Err(Refusal::invalid(text));
+            }
         }
+        self.check_ahead(document)?;
         let sums = sums(document)?;
         self.check_id(&document.id)?;
         check_adjusted(self.read, &document.account.key, &document.adjusted)?;
@@ -110,13 +123,26 @@ impl Run<'_> {
         self.grants.extend(grants);
         let (number, id) = (number, document.id.clone());
         self.ids.insert(id.clone());
-        let found = Found {
-            number: number.clone(),
-            id,
-        };
-        self.keys.insert(key, found);
+        self.keys.insert(key, Found::new(&number, &id));
         let days = (draft.issued.clone(), Some(draft.due.clone()));
         Ok(Ok(seal(document.clone(), sums, (series, number), days)))
+    }
+
+    /// A later month that was billed without this one has its own fees: it would pay them twice.
+    fn check_ahead(&self, document: &Document) -> Result<(), Refusal> {
+        let account = &document.account.key;
+        for later in months_ahead(&document.fees, &document.period.month)? {
+            let key = keys::unique(account, &later.to_string(), document.kind);
+            let found: Option<Found> = get(self.read, Table::MoneyIndex, &key)?;
+            if let Some(Found { number, .. }) = found.filter(|it| !it.void) {
+                return Err(Rejected::NotNow(format!(
+                    "the draft bills fees of {later} ahead, which {number} bills already: make {number} void, bill this \
+                     month, then {later} again"
+                ))
+                .into());
+            }
+        }
+        Ok(())
     }
 
     fn check_id(&self, id: &str) -> Result<(), Refusal> {

@@ -6,10 +6,12 @@
 mod grant;
 /// Giving invoices their numbers.
 mod issue;
-/// Notes, voids and disputes.
+/// Notes and disputes.
 mod note;
 /// Payments and refunds.
 mod pay;
+/// Taking documents back as a whole.
+mod void;
 
 use tallyman_common::ids::Digest;
 use tallyman_common::money::{Money, MoneyError};
@@ -20,7 +22,7 @@ use super::fold::{documents_key, fold};
 use super::ledger::is_name;
 use super::paper::bounded;
 use super::standing::{Receivable, receivable};
-use super::tables::{AccountsError, Overlay, Pending, Traced, get, keys};
+use super::tables::{AccountsError, Found, Overlay, Pending, Traced, get, keys};
 use crate::ports::{Read, StoreError, Table};
 use crate::registry::Rejected;
 use crate::registry::money::{MoneyAct, MoneyDecision};
@@ -165,15 +167,17 @@ fn draft(read: &dyn Read, context: &Context, command: &MoneyCommand) -> Result<V
 fn make(read: &dyn Read, context: &Context, command: &MoneyCommand) -> Result<Made, Refusal> {
     match command {
         MoneyCommand::IssueInvoices { month, documents } => issue::issue(read, context, month, documents),
-        MoneyCommand::Pay { .. } => pay::pay(read, command),
+        MoneyCommand::Pay { .. } => pay::pay(read, context, command),
         MoneyCommand::ApplyBalance {
             account, allocations, ..
         } => pay::apply_balance(read, account, allocations),
         MoneyCommand::Refund { .. } => pay::refund(read, command),
         MoneyCommand::GrantCredit(granted) => grant::grant(context, granted),
-        MoneyCommand::ExpireCredits { upto } => grant::expire(read, context, *upto),
+        MoneyCommand::ExpireCredits { upto, rests } => {
+            grant::expire(read, context, (*upto, rests.as_deref()))
+        }
         MoneyCommand::IssueNote { .. } => note::issue_note(read, context, command),
-        MoneyCommand::Void { number, reason, .. } => note::void(read, context, number, reason),
+        MoneyCommand::Void { number, reason, .. } => void::void(read, context, number, reason),
         MoneyCommand::OpenDispute {
             number,
             amount,
@@ -183,14 +187,29 @@ fn make(read: &dyn Read, context: &Context, command: &MoneyCommand) -> Result<Ma
         MoneyCommand::AnswerDispute { number, text, .. } => note::answer_dispute(read, number, text),
         MoneyCommand::ResolveDispute { .. } => note::resolve_dispute(read, context, command),
         MoneyCommand::SetExternalTaxNumber { number, text, .. } => {
-            known(read, number)?;
             words("the tax office's number", text)?;
-            Ok(Made::act(MoneyAct::SetExternalTaxNumber {
-                number: number.clone(),
-                text: text.clone(),
-            }))
+            set_tax_number(read, number, text.trim())
         }
     }
+}
+
+/// The tax office's own invoice is for one document of a seller.
+fn set_tax_number(read: &dyn Read, number: &str, text: &str) -> Result<Made, Refusal> {
+    let seller = known(read, number)?.document.seller;
+    let key = keys::tax_number(&seller, text);
+    let other: Option<Found> = get(read, Table::MoneyIndex, &key)?;
+    if let Some(Found { number: other, .. }) = other.filter(|it| it.number != number) {
+        return Err(Rejected::NotNow(format!("{other} has the tax office's number {text} already")).into());
+    }
+    if text.contains('\0') {
+        return Err(Refusal::invalid(
+            "the tax office's number has no zero byte".to_owned(),
+        ));
+    }
+    Ok(Made::act(MoneyAct::SetExternalTaxNumber {
+        number: number.to_owned(),
+        text: text.to_owned(),
+    }))
 }
 
 /// The first answer to a trace. Another content under it is a conflict, which is loud (I12).
@@ -271,7 +290,7 @@ fn named(what: &str, name: &str) -> Result<(), Refusal> {
 }
 
 /// Words that a person must give.
-fn words(what: &str, text: &str) -> Result<(), Refusal> {
+pub(super) fn words(what: &str, text: &str) -> Result<(), Refusal> {
     if text.trim().is_empty() || text.len() > 2_000 {
         return Err(Refusal::invalid(format!("{what}: 1 to 2,000 bytes are wanted")));
     }

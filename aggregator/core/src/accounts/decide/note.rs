@@ -1,16 +1,16 @@
-//! Corrections: credit and debit notes, voids, disputes. Never more than is left of what they correct; what was issued
+//! Corrections: credit and debit notes, disputes. Never more than is left of what they correct; what was issued
 //! stays as it is (I9). It must not know usage.
 
 use tallyman_common::money::{Money, largest_remainder};
 
-use super::pay::covered;
 use super::{Context, Made, Refusal, in_currency, known, living, positive, unfenced, words};
-use crate::accounts::command::{MoneyCommand, NoteLine, Outcome};
+use crate::accounts::command::{MoneyCommand, NoteLine, NoteTax, Outcome};
 use crate::accounts::decide::issue::{check_adjusted, seal};
 use crate::accounts::document::{Document, Kind};
 use crate::accounts::fold::documents_key;
 use crate::accounts::ledger::negated;
 use crate::accounts::paper::{Note, sums};
+use crate::accounts::rates::{Parts, said};
 use crate::accounts::series::{Numbers, generation, note_prefix};
 use crate::accounts::standing::Receivable;
 use crate::accounts::tables::parse;
@@ -20,15 +20,15 @@ use crate::registry::Rejected;
 use crate::registry::money::{Adjusted, Issued, MoneyAct};
 
 /// A note that got its number.
-struct Numbered {
-    note: Issued,
-    bytes: Vec<u8>,
+pub(super) struct Numbered {
+    pub(super) note: Issued,
+    pub(super) bytes: Vec<u8>,
     /// What was paid too much by now.
-    to_balance: Money,
+    pub(super) to_balance: Money,
 }
 
 impl Numbered {
-    fn made(self, act: impl FnOnce(Issued, Money) -> MoneyAct) -> Made {
+    pub(super) fn made(self, act: impl FnOnce(Issued, Money) -> MoneyAct) -> Made {
         let id = self.note.id.clone();
         let mut made = Made::act(act(self.note, self.to_balance));
         made.documents.push((id, self.bytes));
@@ -44,6 +44,7 @@ struct Asked<'a> {
     reason: &'a str,
     due: Option<&'a str>,
     adjusted: Option<&'a Adjusted>,
+    taxes: &'a [NoteTax],
 }
 
 pub(super) fn issue_note(
@@ -59,6 +60,7 @@ pub(super) fn issue_note(
         reason,
         due,
         adjusted,
+        taxes,
     } = command
     else {
         unreachable!("called with a note");
@@ -70,6 +72,7 @@ pub(super) fn issue_note(
         reason,
         due: due.as_deref(),
         adjusted: adjusted.as_ref(),
+        taxes,
     };
     let corrected = living(read, corrects)?;
     if let Some(adjusted) = adjusted {
@@ -118,19 +121,15 @@ fn numbered(
     if corrected.document.kind == Kind::CreditNote {
         return Err(Refusal::invalid(format!("{number} is a credit note itself")));
     }
-    let tax = match asked.kind {
-        Kind::CreditNote => tax_until(corrected, corrected.credited.checked_add(amount)?)?
-            .checked_sub(corrected.credited_tax)?,
-        Kind::Invoice | Kind::DebitNote => tax_until(corrected, amount)?,
-    };
     let original = original(read, corrected)?;
+    let taxes = taxes(read, (corrected, &original), asked, amount)?;
     let note = Note {
         kind: asked.kind,
         original: &original,
         trace: Some(asked.trace),
         lines: asked.lines,
         credits: &[],
-        tax,
+        taxes: &taxes,
         reason: asked.reason,
     };
     let mut paper = note.paper()?;
@@ -160,10 +159,60 @@ fn check_credit(corrected: &Receivable, amount: Money) -> Result<Money, Refusal>
     })
 }
 
-/// The tax in the first `amount` of a document's total: in proportion, and all of it in all of it. Counted from the
-/// document's beginning, so that many small notes take back what one large one would.
-fn tax_until(corrected: &Receivable, amount: Money) -> Result<Money, Refusal> {
-    let (total, tax) = (corrected.document.total, corrected.document.taxes);
+/// The taxes of a note: those that are said of late usage, else those of what it corrects, in proportion.
+fn taxes(
+    read: &dyn Read,
+    (corrected, original): (&Receivable, &Document),
+    asked: &Asked<'_>,
+    amount: Money,
+) -> Result<Vec<NoteTax>, Refusal> {
+    if asked.adjusted.is_some() {
+        said(asked.taxes, amount.currency())?;
+        return Ok(asked.taxes.to_vec());
+    }
+    if !asked.taxes.is_empty() {
+        let text = "taxes are said with late usage alone; other notes have those of what they correct";
+        return Err(Refusal::invalid(text.to_owned()));
+    }
+    let total = corrected.document.total;
+    let printed = Parts::of(original)?;
+    let (tax, split) = if asked.kind == Kind::CreditNote {
+        let tax = tax_taken_back(corrected, amount)?;
+        let left = Parts::left(read, corrected, original)?;
+        (tax, left.split((amount, tax), corrected.creditable()?)?)
+    } else {
+        (tax_in(amount, (total, corrected.document.taxes))?, None)
+    };
+    if tax.minor_units() == 0 {
+        return Ok(Vec::new());
+    }
+    let split = match split {
+        Some(split) => Some(split),
+        None => printed.split((amount, tax), total)?,
+    };
+    Ok(split.unwrap_or_else(|| printed.together((amount, tax))))
+}
+
+/// The tax in what a credit note takes back. Counted from the document's beginning, so that many small notes take back
+/// what one large one would. What was for late usage had taxes of its own.
+fn tax_taken_back(corrected: &Receivable, amount: Money) -> Result<Money, Refusal> {
+    let Receivable {
+        document,
+        credited,
+        credited_tax,
+        credited_late,
+        credited_late_tax,
+        ..
+    } = corrected;
+    let total = document.total.checked_sub(*credited_late)?;
+    let tax = document.taxes.checked_sub(*credited_late_tax)?;
+    let until = credited.checked_sub(*credited_late)?.checked_add(amount)?;
+    let before = credited_tax.checked_sub(*credited_late_tax)?;
+    Ok(tax_in(until, (total, tax))?.checked_sub(before)?)
+}
+
+/// The tax in a part of a total: in proportion, and all of it in all of it.
+fn tax_in(amount: Money, (total, tax): (Money, Money)) -> Result<Money, Refusal> {
     let net = total.checked_sub(tax)?;
     let weights = [net, tax].map(|part| u128::try_from(part.minor_units()));
     match weights {
@@ -174,7 +223,7 @@ fn tax_until(corrected: &Receivable, amount: Money) -> Result<Money, Refusal> {
 }
 
 /// A document as it was printed.
-fn original(read: &dyn Read, of: &Receivable) -> Result<Document, Refusal> {
+pub(super) fn original(read: &dyn Read, of: &Receivable) -> Result<Document, Refusal> {
     let key = documents_key(&of.document.id, of.position)?;
     let missing = || Rejected::Missing {
         what: "stored document of",
@@ -184,7 +233,7 @@ fn original(read: &dyn Read, of: &Receivable) -> Result<Document, Refusal> {
     Ok(parse(Table::Documents, &bytes)?)
 }
 
-fn number_it(
+pub(super) fn number_it(
     read: &dyn Read,
     context: &Context,
     corrected: &Receivable,
@@ -213,63 +262,6 @@ fn number_it(
         _ => None,
     };
     Ok(seal(paper, sums, place, (String::from(today), due)))
-}
-
-pub(super) fn void(read: &dyn Read, context: &Context, number: &str, reason: &str) -> Result<Made, Refusal> {
-    unfenced(context)?;
-    words("the reason", reason)?;
-    let found = living(read, number)?;
-    let document = &found.document;
-    if document.kind == Kind::CreditNote {
-        return Err(Refusal::invalid(format!(
-            "{number} is a credit note: issue a debit note instead"
-        )));
-    }
-    // What had been paid goes to the balance; what a negative invoice put there must still be there.
-    covered(read, &document.account, negated(found.paid)?)?;
-    let original = original(read, &found)?;
-    let mut note = Note {
-        kind: Kind::CreditNote,
-        original: &original,
-        trace: None,
-        lines: &[],
-        credits: &document.credits,
-        tax: document.taxes.checked_sub(found.credited_tax)?,
-        reason,
-    };
-    let line;
-    let paper = if found.credited.minor_units() == 0 {
-        note.mirror()
-    } else {
-        line = [rest_line(&found)?];
-        note.lines = &line;
-        note.paper()?
-    };
-    let (note, bytes) = number_it(read, context, &found, paper, None)?;
-    let numbered = Numbered {
-        note,
-        bytes,
-        to_balance: found.paid,
-    };
-    let (number, reason) = (number.to_owned(), reason.to_owned());
-    Ok(numbered.made(|note, to_balance| MoneyAct::Void {
-        number,
-        note,
-        to_balance,
-        reason,
-    }))
-}
-
-/// All that earlier notes left of a document, with the credits that were used on it.
-fn rest_line(found: &Receivable) -> Result<NoteLine, Refusal> {
-    let mut amount = found.creditable()?;
-    for (_, credit) in &found.document.credits {
-        amount = amount.checked_add(*credit)?;
-    }
-    Ok(NoteLine {
-        title: found.document.number.clone(),
-        amount,
-    })
 }
 
 pub(super) fn open_dispute(
@@ -357,6 +349,7 @@ pub(super) fn resolve_dispute(
         reason,
         due: None,
         adjusted: None,
+        taxes: &[],
     };
     let numbered = numbered(read, context, &found, &asked)?;
     Ok(numbered.made(|note, to_balance| act(Some(note), to_balance)))

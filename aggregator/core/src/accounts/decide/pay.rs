@@ -2,20 +2,30 @@
 //! falls below zero (I12). It must not know gateways.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use tallyman_common::money::Money;
+use tallyman_common::time::Hour;
 
-use super::{Made, Refusal, in_currency, living, named, positive, words};
+use super::{Context, Made, Refusal, in_currency, living, named, positive, words};
 use crate::accounts::command::MoneyCommand;
 use crate::accounts::document::Kind;
 use crate::accounts::ledger::books::prepaid;
-use crate::accounts::standing::Receivable;
-use crate::ports::Read;
-use crate::rating::Day;
+use crate::accounts::standing::{Receivable, receivable};
+use crate::accounts::tables::{AccountsError, Found, keys, parse};
+use crate::log::prefix_end;
+use crate::ports::{Read, Table, try_scan};
+use crate::rating::calendar::CalendarError;
+use crate::rating::{BillingZone, Day};
 use crate::registry::Rejected;
 use crate::registry::money::{Allocation, MoneyAct};
 
-pub(super) fn pay(read: &dyn Read, command: &MoneyCommand) -> Result<Made, Refusal> {
+/// A day begins this much earlier in the east than in UTC at most.
+const AHEAD_HOURS: u32 = 14;
+/// How far back money that is paid ahead can have come: books are closed by then.
+const BACK_HOURS: u32 = 400 * 24;
+
+pub(super) fn pay(read: &dyn Read, context: &Context, command: &MoneyCommand) -> Result<Made, Refusal> {
     let MoneyCommand::Pay {
         reference,
         account,
@@ -32,7 +42,7 @@ pub(super) fn pay(read: &dyn Read, command: &MoneyCommand) -> Result<Made, Refus
     words("the payment's reference", reference)?;
     named("source", source)?;
     named("account", account)?;
-    Day::parse(on).map_err(|e| Refusal::invalid(e.to_string()))?;
+    came_on(read, context, (account, on))?;
     positive("a payment", *amount)?;
     let mut rest = *amount;
     let mut taken = Vec::with_capacity(allocations.len());
@@ -81,6 +91,41 @@ pub(super) fn pay(read: &dyn Read, command: &MoneyCommand) -> Result<Made, Refus
         allocations: taken,
         to_balance,
     }))
+}
+
+/// Whether money can have come on a day: not on one that is still to come anywhere, nor before there was anything to pay.
+fn came_on(read: &dyn Read, context: &Context, (account, on): (&str, &str)) -> Result<(), Refusal> {
+    let invalid = |e: CalendarError| Refusal::invalid(e.to_string());
+    let (zone, now) = (BillingZone::utc(), context.at.hour());
+    let (day, next) = (Day::parse(on).map_err(invalid)?, Hour(now.0 + AHEAD_HOURS));
+    if day > zone.day_of(next).map_err(invalid)? {
+        return Err(Refusal::invalid(format!(
+            "the payment came on {on}: that day is still to come"
+        )));
+    }
+    let back = now.0.checked_sub(BACK_HOURS).map_or(Hour(0), Hour);
+    let mut first = zone.day_of(back).map_err(invalid)?;
+    if let Some(month) = first_month(read, account)? {
+        first = first.min(Day::parse(&format!("{month}-01")).map_err(invalid)?);
+    }
+    if day < first {
+        return Err(Refusal::invalid(format!(
+            "the payment came on {on}: account `{account}` had nothing to pay before {first}"
+        )));
+    }
+    Ok(())
+}
+
+/// The first month of which an account has a document.
+fn first_month(read: &dyn Read, account: &str) -> Result<Option<String>, AccountsError> {
+    let (from, mut found) = (keys::by_account(account, &[]), None);
+    let range = (&from[..], &prefix_end(&from)[..]);
+    try_scan(read, Table::MoneyIndex, range, |_, value| {
+        let row: Found = parse(Table::MoneyIndex, value)?;
+        found = receivable(read, &row.number)?.map(|it| it.document.month);
+        Ok::<_, AccountsError>(ControlFlow::Break(()))
+    })?;
+    Ok(found)
 }
 
 /// Each allocation with its document, which belongs to the account and occurs once.

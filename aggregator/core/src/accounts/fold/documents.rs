@@ -5,7 +5,7 @@ use tallyman_common::money::Money;
 use super::Fold;
 use crate::accounts::command::{DocumentFate, Fate};
 use crate::accounts::ledger::{Draft, LedgerAccount};
-use crate::accounts::standing::Receivable;
+use crate::accounts::standing::{Receivable, released};
 use crate::accounts::tables::{AccountsError, Found, GrantState, Series, get, keys};
 use crate::ports::Table;
 use crate::registry::money::{DocumentKind, Issued, MoneyAct};
@@ -47,9 +47,10 @@ impl Fold<'_, '_> {
         let net = net.checked_sub(one.taxes_included)?;
         draft.credit(LedgerAccount::Revenue(one.seller.clone()), net)?;
         draft.credit(LedgerAccount::Tax(one.seller.clone()), one.taxes)?;
-        let trace = match (&self.trace, one.kind) {
+        let trace = match (&self.trace, &one.corrects) {
             (Some(trace), _) => trace.clone(),
-            (None, kind) => format!("{}/{}/{}", kind.name(), one.account, one.month),
+            (None, None) => format!("{}/{}/{}", one.kind.name(), one.account, one.month),
+            (None, Some(void)) => format!("{}/{}/{}/{void}", one.kind.name(), one.account, one.month),
         };
         self.post_as(draft, trace, format!("{} {}", one.kind.name(), one.number))?;
         let record = Receivable::new(one.clone(), self.position);
@@ -67,10 +68,7 @@ impl Fold<'_, '_> {
     }
 
     fn index(&mut self, one: &Issued) {
-        let found = Found {
-            number: one.number.clone(),
-            id: one.id.clone(),
-        };
+        let found = Found::new(&one.number, &one.id);
         let Issued {
             account,
             month,
@@ -103,13 +101,20 @@ impl Fold<'_, '_> {
             .put(Table::MoneyIndex, keys::series(&one.series.prefix), &series);
     }
 
-    /// Late usage that a void document had is billed again with the next one.
-    pub(super) fn unadjust(&mut self, one: &Issued) -> Result<(), AccountsError> {
-        for it in &one.adjusted {
+    /// What a void document had is free again: late usage for the next document, the month for another invoice.
+    pub(super) fn release(&mut self, gone: &Receivable) -> Result<(), AccountsError> {
+        let one = &gone.document;
+        for it in released(self.tables, gone)? {
             let key = keys::adjusted(&one.account, &it.month);
-            if get::<u64>(self.tables, Table::MoneyIndex, &key)? == Some(it.upto) {
-                self.tables.put(Table::MoneyIndex, key, &it.since);
-            }
+            self.tables.put(Table::MoneyIndex, key, &it.since);
+        }
+        if one.kind == DocumentKind::Invoice {
+            let found = Found {
+                void: true,
+                ..Found::new(&one.number, &one.id)
+            };
+            let unique = keys::unique(&one.account, &one.month, one.kind);
+            self.tables.put(Table::MoneyIndex, unique, &found);
         }
         Ok(())
     }

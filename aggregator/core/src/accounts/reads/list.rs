@@ -43,7 +43,7 @@ pub struct Row {
     pub seller: String,
     /// For which month.
     pub month: String,
-    /// Of a note: what it corrects.
+    /// Of a note: what it corrects; of an invoice: the void one that it stands in for.
     pub corrects: Option<String>,
     /// Day of issue.
     pub issued: String,
@@ -142,4 +142,18 @@ pub fn document(read: &dyn Read, name: &str) -> Result<Option<(Document, Receiva
     let key = documents_key(&record.document.id, record.position)?;
     let stored = get(read, Table::Documents, &key)?;
     Ok(stored.map(|document| (document, record)))
+}
+
+/// The invoice of an account's month: the newest, which may be void.
+pub fn invoice_of(
+    read: &dyn Read,
+    account: &str,
+    month: &str,
+) -> Result<Option<(Document, Receivable)>, AccountsError> {
+    let unique = keys::unique(account, month, Kind::Invoice);
+    let found: Option<Found> = get(read, Table::MoneyIndex, &unique)?;
+    match found {
+        Some(found) => document(read, &found.number),
+        None => Ok(None),
+    }
 }

@@ -9,7 +9,7 @@ pub mod list;
 pub mod statement;
 
 pub use age::{Ages, ages};
-pub use list::{Filter, Page, Row, document, documents};
+pub use list::{Filter, Page, Row, document, documents, invoice_of};
 pub use statement::{Movement, Statement, statement};
 
 use std::ops::ControlFlow;

@@ -3,14 +3,16 @@
 use tallyman_common::ids::{Digest, hex};
 use tallyman_common::money::Money;
 
-use super::world::money;
+use super::world::{day, money};
 use crate::accounts::command::Draft;
 use crate::accounts::document::{
-    Coverage, DOCUMENT_FORMAT, Deduction, Document, Kind, Line, Party, Period, Section, SectionKind, Tax,
+    Adjusted, BilledFee, Coverage, DOCUMENT_FORMAT, Deduction, Document, Kind, Line, Party, Period, Section,
+    SectionKind, Tax,
 };
+use crate::rating::Days;
 
 /// A draft: one line of `subtotal`, and what the words add: `tax 6.00`, `included 6.00`, `discount 1.00`, `credit KEY 5.00`,
-/// `seller KEY`, `prefix INV`.
+/// `seller KEY`, `prefix INV`, `again INV-000001`, `late 2026-10 5 9`, `ahead 2026-12`.
 pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draft {
     let mut document = blank(account, month);
     let mut total = money(subtotal);
@@ -39,6 +41,34 @@ pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draf
             }
             "seller" => document.seller.key = next().to_owned(),
             "prefix" => prefix = next().to_owned(),
+            // In the place of a void one.
+            "again" => {
+                let void = next().to_owned();
+                document.id = hex(&Digest::of(&[document.id.as_bytes(), void.as_bytes()]).0[..16]);
+                document.corrects = Some(void);
+            }
+            // Late usage of a month, from one position to another.
+            "late" => {
+                let (month, since, upto) = (next().to_owned(), next().parse(), next().parse());
+                let (since, upto) = (since.unwrap(), upto.unwrap());
+                document.adjusted.push(Adjusted { month, since, upto });
+            }
+            // A fee of a month ahead.
+            "ahead" => {
+                let from = day(&format!("{}-01", next()));
+                let until = from.next().unwrap();
+                document.fees.push(BilledFee {
+                    plan: "pro".to_owned(),
+                    title: "Pro".to_owned(),
+                    tax_class: "standard".to_owned(),
+                    from,
+                    until,
+                    more: Days::none(),
+                    less: Days::none(),
+                    fee: money("20.00"),
+                    net: money("20.00"),
+                });
+            }
             other => panic!("not understood: {other}"),
         }
     }

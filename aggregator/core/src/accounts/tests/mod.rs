@@ -8,5 +8,7 @@ mod random;
 mod reports;
 /// One table for each rule.
 mod rules;
+/// Voids, and months billed again.
+mod voids;
 /// A ledger that understands the tables' words.
 mod world;

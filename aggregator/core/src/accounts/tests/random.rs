@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::world::{World, day, words_of};
+use crate::accounts::document::Kind;
 use crate::accounts::ledger::books::prepaid;
 use crate::accounts::reads::{Filter, documents, grants_of};
+use crate::accounts::standing::Status;
 use crate::aggregator::Answer;
 use tallyman_common::money::{Currency, Money};
 
@@ -51,13 +53,17 @@ impl Chance {
             0 | 1 => {
                 let month = format!("2026-{:02}", 1 + self.below(12));
                 let sign = if self.below(8) == 0 { "-" } else { "" };
+                let again = match self.below(3) {
+                    0 => format!(" again INV-{:06}", 1 + self.below(7)),
+                    _ => String::new(),
+                };
                 let tax = self.below(500);
                 let credit = match self.below(3) {
                     0 => format!(" credit k{} {}", self.below(3), self.amount()),
                     _ => String::new(),
                 };
                 format!(
-                    "issue {account} {month} {sign}{amount} tax {}.{:02}{credit}",
+                    "issue {account} {month} {sign}{amount} tax {}.{:02}{credit}{again}",
                     tax / 100,
                     tax % 100
                 )
@@ -124,8 +130,13 @@ fn check_books(world: &mut World) {
     let page = documents(&world.store, &Filter::default(), today, (None, usize::MAX)).unwrap();
     let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let mut left: BTreeMap<String, i128> = BTreeMap::new();
+    let mut living = BTreeMap::new();
     for row in &page.rows {
         let it = &row.standing;
+        if row.kind == Kind::Invoice && it.status != Status::Void {
+            let other = living.insert((&row.account, &row.month), &row.number);
+            assert_eq!(other, None, "two living invoices of a month: {row:?}");
+        }
         let units = |money: Money| money.minor_units();
         assert_eq!(
             units(it.left),
@@ -158,6 +169,7 @@ fn check_books(world: &mut World) {
         }
     }
     world.obey("now 2027-01-01");
-    let expired = world.obey_all(&["expire".to_owned()]);
-    assert!(words_of(&expired[0]) != "refused", "{expired:?}");
+    let command = world.expire();
+    let expired = world.ask(command);
+    assert!(words_of(&expired) != "refused", "{expired:?}");
 }

@@ -108,6 +108,24 @@ fn a_trace_counts_once() {
     );
 }
 
+/// A slip of the pen in the day of a payment is found before it is booked.
+#[test]
+fn money_comes_on_a_day_that_has_been() {
+    check(
+        "pay t1 acme 1.00 rest on=2027-12-04          -> refused: ... still to come
+         pay t1 acme 1.00 rest on=2026-12-05          -> refused: ... still to come
+         pay t1 acme 1.00 rest on=1999-12-04          -> refused: ... had nothing to pay before 2025-10-30
+         pay t1 acme 1.00 rest on=2025-10-29          -> refused: ... had nothing to pay before 2025-10-30
+         pay t1 acme 1.00 rest on=2025-10-30          -> to balance 1.00
+         pay t2 acme 1.00 rest on=2026-12-04          -> to balance 1.00
+         issue acme 2024-11 100.00                    -> INV-000001
+         pay t3 acme 1.00 rest on=2024-10-31          -> refused: ... had nothing to pay before 2024-11-01
+         pay t3 acme 1.00 INV-000001=1.00 on=2024-11-01 -> booked
+         now 2026-12-05
+         pay t4 acme 1.00 rest on=2026-12-06          -> refused: ... still to come",
+    );
+}
+
 /// Nobody spends more than was paid ahead.
 #[test]
 fn the_prepaid_balance_never_falls_below_zero() {
@@ -227,7 +245,7 @@ fn a_void_keeps_its_number() {
          balance tax/cloud                                    -> zero
          balance grant/acme/welcome                           -> credit 20.00
          balance prepaid/acme                                 -> credit 50.00
-         issue acme 2026-11 90.00                             -> existed INV-000001
+         issue acme 2026-11 90.00                             -> refused: ... bill run --period 2026-11 --account acme --again
          issue acme 2026-12 90.00                             -> INV-000002",
     );
 }
@@ -337,21 +355,29 @@ fn absurd_amounts_are_refused() {
     );
 }
 
-/// The tax office's number comes later and is no part of the invoice.
+/// The tax office's number comes later, is no part of the invoice, and is one invoice's of a seller.
 #[test]
 fn the_tax_offices_number_stands_beside_the_invoice() {
     let mut world = World::new();
     world.obey(
         "issue acme 2026-11 100.00                   -> INV-000001
          fapiao t1 INV-000001 24312000000012345678   -> booked
-         fapiao t2 INV-000009 24312000000012345678   -> refused: ... there is no",
+         fapiao t2 INV-000009 24312000000012345678   -> refused: ... there is no
+         issue beta 2026-11 100.00                   -> INV-000002
+         fapiao t3 INV-000002 24312000000012345678   -> refused: ... INV-000001 has the tax office's number
+         fapiao t4 INV-000001 24312000000012345678   -> booked
+         issue beta 2026-12 1.00 seller west prefix W -> W-000001
+         fapiao t5 W-000001 24312000000012345678     -> booked
+         fapiao t6 INV-000001 24312000000099999999   -> booked
+         fapiao t7 INV-000002 24312000000012345678   -> booked
+         fapiao t8 INV-000001 24312000000012345678   -> refused: ... INV-000002 has the tax office's number",
     );
     let found = crate::accounts::reads::document(&world.store, "INV-000001")
         .unwrap()
         .unwrap();
     assert_eq!(
         found.1.external_tax_number.as_deref(),
-        Some("24312000000012345678")
+        Some("24312000000099999999")
     );
     assert_eq!(found.0.number.as_deref(), Some("INV-000001"));
     assert_eq!(found.0.due.as_deref(), Some("2027-01-03"));

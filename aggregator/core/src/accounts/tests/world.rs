@@ -8,13 +8,14 @@ use tallyman_common::money::{Currency, Money};
 use tallyman_common::time::WallMs;
 
 use super::drafts::draft;
-use crate::accounts::command::{Fate, NoteLine, Outcome};
-use crate::accounts::document::Kind;
+use crate::accounts::command::{Fate, NoteLine, NoteTax, Outcome};
+use crate::accounts::document::{Adjusted, Kind};
 use crate::accounts::ledger::LedgerAccount;
 use crate::accounts::ledger::books::{balance, trial_balance};
 use crate::accounts::standing::{Status, standing};
-use crate::accounts::{Booked, MoneyCommand, rebuild};
+use crate::accounts::{Booked, MoneyCommand, expiry, rebuild};
 use crate::aggregator::{Aggregator, Answer, Asker, Event, initialise};
+use crate::bills::Books;
 use crate::memory::MemoryStore;
 use crate::rating::{BillingZone, Day};
 use crate::registry::Command;
@@ -147,6 +148,10 @@ impl World {
                 self.decide(Command::SettleRestore { reason });
                 String::new()
             }
+            ["expire"] => {
+                let command = self.expire();
+                words_of(&self.ask(command))
+            }
             ["standing", number, date] => self.standing(number, date),
             ["balance", account] => self.balance(account),
             _ => {
@@ -157,6 +162,20 @@ impl World {
                 last
             }
         }
+    }
+
+    /// Takes back what the shell finds.
+    pub fn expire(&self) -> MoneyCommand {
+        let books = Books {
+            store: &self.store,
+            registry: self.aggregator.registry(),
+            marks: self.aggregator.marks(),
+            position: self.aggregator.position(),
+            now: self.now,
+        };
+        let upto = self.now;
+        let rests = Some(expiry::ended(books, upto).unwrap());
+        MoneyCommand::ExpireCredits { upto, rests }
     }
 
     fn standing(&self, number: &str, date: &str) -> String {
@@ -197,6 +216,7 @@ impl World {
 
 /// What a line asks for.
 fn command(words: &[&str], now: WallMs) -> MoneyCommand {
+    let today = |now: WallMs| BillingZone::utc().day_of(now.hour()).unwrap().to_string();
     let own = |text: &str| text.to_owned();
     match *words {
         ["issue", account, month, subtotal, ref rest @ ..] => MoneyCommand::IssueInvoices {
@@ -208,7 +228,10 @@ fn command(words: &[&str], now: WallMs) -> MoneyCommand {
             reference: format!("bank slip {trace}"),
             account: own(account),
             source: own("bank"),
-            on: own("2026-12-10"),
+            on: rest
+                .iter()
+                .find_map(|it| it.strip_prefix("on="))
+                .map_or_else(|| today(now), own),
             amount: money(amount),
             allocations: allocations(rest),
             rest_to_balance: rest.contains(&"rest"),
@@ -235,7 +258,6 @@ fn command(words: &[&str], now: WallMs) -> MoneyCommand {
             expires: until.first().map(|end| instant(end)),
             items: Vec::new(),
         }),
-        ["expire"] => MoneyCommand::ExpireCredits { upto: now },
         _ => correction(words),
     }
 }
@@ -245,6 +267,12 @@ fn correction(words: &[&str]) -> MoneyCommand {
     let own = |text: &str| text.to_owned();
     match *words {
         ["credit", trace, number, amount] => note(Kind::CreditNote, trace, number, amount, None),
+        ["less", trace, number, amount, ref rest @ ..] => {
+            late_note(Kind::CreditNote, (trace, number, amount), rest)
+        }
+        ["more", trace, number, amount, ref rest @ ..] => {
+            late_note(Kind::DebitNote, (trace, number, amount), rest)
+        }
         ["debit", trace, number, amount, due] => note(Kind::DebitNote, trace, number, amount, Some(due)),
         ["void", trace, number] => MoneyCommand::Void {
             trace: own(trace),
@@ -292,11 +320,38 @@ fn note(kind: Kind, trace: &str, number: &str, amount: &str, due: Option<&str>) 
         reason: "agreed".to_owned(),
         due: due.map(str::to_owned),
         adjusted: None,
+        taxes: Vec::new(),
     }
 }
 
+/// A note over late usage: `2026-11 5 9 6=0.57 13=1.30`, by percent.
+fn late_note(kind: Kind, (trace, number, amount): (&str, &str, &str), words: &[&str]) -> MoneyCommand {
+    let [month, since, upto, ref rates @ ..] = *words else {
+        panic!("{words:?}");
+    };
+    let pairs = rates.iter().filter_map(|word| word.split_once('='));
+    let said = pairs.map(|(percent, tax)| NoteTax {
+        title: "VAT".to_owned(),
+        percent: percent.to_owned(),
+        basis: money(amount),
+        amount: money(tax),
+    });
+    let late = Adjusted {
+        month: month.to_owned(),
+        since: since.parse().unwrap(),
+        upto: upto.parse().unwrap(),
+    };
+    let due = (kind == Kind::DebitNote).then_some("2027-02-01");
+    let mut command = note(kind, trace, number, amount, due);
+    if let MoneyCommand::IssueNote { adjusted, taxes, .. } = &mut command {
+        (*adjusted, *taxes) = (Some(late), said.collect());
+    }
+    command
+}
+
 fn allocations(words: &[&str]) -> Vec<Allocation> {
-    let pairs = words.iter().filter_map(|word| word.split_once('='));
+    let named = words.iter().filter(|word| !word.starts_with("on="));
+    let pairs = named.filter_map(|word| word.split_once('='));
     let pair = |(number, amount): (&str, &str)| Allocation {
         number: number.to_owned(),
         amount: money(amount),
