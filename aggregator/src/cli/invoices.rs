@@ -12,7 +12,6 @@ use tallyman_common::money::Money;
 
 use super::desk::Desk;
 use super::ledger::{allocation, amount, book, note_line, traced};
-use super::lists::grid;
 use super::question::Question;
 use super::{paper, print};
 use crate::config::Config;
@@ -137,8 +136,8 @@ pub enum InvoiceOrder {
         #[arg(long)]
         trace: Option<String>,
     },
-    /// Take an invoice back as a whole; it keeps its number, and what was paid is paid ahead. Its month is billed again with
-    /// `bill run --again`.
+    /// Take an invoice back as a whole; it keeps its number, and what was paid is paid ahead.
+    /// Its month is billed again with `bill run --again`.
     Void {
         /// Its number.
         number: String,
@@ -234,7 +233,7 @@ impl InvoiceOrder {
                     status,
                 };
                 let rows = desk.question(question)?;
-                return print(as_json, &rows, &grid(COLUMNS, &rows));
+                return print(as_json, &rows, &paper::listed(&rows));
             }
             Self::Show { name } => {
                 let found = desk.question(Question::Document { name })?;
@@ -395,8 +394,3 @@ impl DisputeOrder {
         }
     }
 }
-
-/// What a list shows of each.
-const COLUMNS: &[&str] = &[
-    "number", "kind", "account", "month", "issued", "due", "currency", "total", "left", "status",
-];

@@ -37,6 +37,16 @@ pub fn write(found: &Value, to: &Path, as_json: bool) -> anyhow::Result<()> {
     print(as_json, &value, &text)
 }
 
+/// A list of documents for a terminal.
+pub fn listed(rows: &Value) -> String {
+    grid(COLUMNS, rows)
+}
+
+/// What a list shows of each.
+const COLUMNS: &[&str] = &[
+    "number", "kind", "account", "month", "issued", "due", "currency", "total", "left", "status",
+];
+
 /// A document for a terminal: its head, its lines, its movements.
 pub fn shown(found: &Value) -> anyhow::Result<String> {
     let (document, standing) = (&found["document"], &found["standing"]);
