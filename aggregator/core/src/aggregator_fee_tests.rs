@@ -143,6 +143,7 @@ fn a_fee_does_not_come_back_beside_a_credit_note_over_all() {
                 reason: "outage".into(),
                 due: None,
                 adjusted: None,
+                taxes: Vec::new(),
             };
             money(world, note);
             set_terms(world, next(), "format = 1\n");
