@@ -145,7 +145,8 @@ impl WideAmount {
     fn negated(self) -> Self {
         // All bits turned, and one: of two's complement the other sign.
         let (low, carry) = (!self.low).overflowing_add(1);
-        let high = (!self.high).wrapping_add(i128::from(carry));
+        let high = (!self.high).checked_add(i128::from(carry));
+        let high = high.expect("sums are far above the least number of 256 bits");
         Self { high, low }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! A correction here touches no cell: owners are joined to tenants when a bill or view is made (I6).
 
+/// What terms name.
+mod agreed;
 /// Price books over time.
 mod books;
 /// Nodes that two hosts speak for.

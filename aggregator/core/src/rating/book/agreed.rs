@@ -240,7 +240,8 @@ fn parse_overrides(
         // What costs a share of it must still fit.
         let own = book.with(&[&own.item], &[], Digest::default());
         for (_, reason) in too_fine(&own.items, &own.share_order) {
-            faults.add(reader.key_offset("item").unwrap_or(0), "terms", reason);
+            let at = reader.key_offset("item").unwrap_or(reader.offset());
+            faults.add(at, "terms", reason);
         }
     }
     found

@@ -10,6 +10,9 @@ use crate::rating::RatingError;
 use crate::rating::book::ItemKey;
 use crate::rating::policy::{Cut, Discount, Titles, applies};
 
+/// What was taken from which line.
+type Parts = Vec<(usize, Money)>;
+
 impl Draft<'_> {
     pub(super) fn take_discounts(&mut self) -> Result<(), RatingError> {
         let policies = self.book.policies();
@@ -206,7 +209,7 @@ impl Draft<'_> {
         titles: &Titles,
         from: &[(usize, Money)],
         off: Money,
-    ) -> Result<Option<(Deduction, Vec<(usize, Money)>)>, MoneyError> {
+    ) -> Result<Option<(Deduction, Parts)>, MoneyError> {
         let left = from
             .iter()
             .map(|(_, left)| *left)
@@ -222,7 +225,7 @@ impl Draft<'_> {
         let (lines, weights): (Vec<usize>, Vec<u128>) = open
             .map(|(at, left)| (*at, left.minor_units().unsigned_abs()))
             .unzip();
-        let parts: Vec<(usize, Money)> = lines
+        let parts: Parts = lines
             .into_iter()
             .zip(largest_remainder(taken, &weights)?)
             .collect();
