@@ -361,7 +361,7 @@ mod tests {
     use crate::testing::{Node, Running, answer, check, upto};
 
     const PRICES: &str = "format = 1\nname = \"Plain\"\ncurrency = \"USD\"\n[[item]]\nkey = \"cpu\"\ntitle = \"CPU\"\n\
-        meters = [\"cpu.time\"]\nunit = \"CPU-second\"\nmodel = \"per_unit\"\nprice = \"1000000\"\n";
+        meters = [\"cpu.time\"]\nunit = \"CPU-second\"\nmodel = \"per_unit\"\nprice = \"1000\"\n";
 
     /// Two accounts of which one has usage, and what they are billed with.
     async fn commerce(on: &Running) {

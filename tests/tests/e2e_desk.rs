@@ -419,6 +419,7 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
              seller set cloud --bank 'Bank of Somewhere'      -> seller `cloud` is registered
              --json seller list                               -> 云海存储有限公司 | Bank of Somewhere
 
+             tenant set fresh --account nosuch                -> refused: there is no account `nosuch` to pay for tenant `fresh`
              tenant end nobody                                -> refused: there is no tenant `nobody`
              tenant end {one} --from {running}                -> tenant `{one}` ends at | is nobody
              tenant end {one}                                 -> refused: tenant `{one}` has ended

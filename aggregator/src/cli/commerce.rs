@@ -12,6 +12,7 @@ use tallyman_common::time::Hour;
 
 use super::desk::Desk;
 use super::lists::List;
+use super::question::Question;
 use super::what_if::Diff;
 use super::{print, print_list};
 use crate::config::Config;
@@ -74,6 +75,7 @@ impl TenantOrder {
                 let known = desk.list(List::Tenants)?;
                 let known = known.as_array().into_iter().flatten();
                 let terms = set.terms(known.into_iter().find(|t| t["tenant"] == set.key.as_str()))?;
+                check_payer(&mut desk, &set)?;
                 let (tenant, from) = (terms.tenant.clone(), hour_text(terms.from));
                 let claims = terms.claims.join(", ");
                 let position = desk.command(Command::SetTenant(terms))?;
@@ -86,6 +88,22 @@ impl TenantOrder {
             }
         }
     }
+}
+
+/// Refuses an account that nobody registered: a slip of the pen there is usage that nobody is invoiced for. A tenant pays
+/// for itself until somebody else does.
+fn check_payer(desk: &mut Desk, set: &TenantSet) -> anyhow::Result<()> {
+    let Some(account) = set.account.as_ref().filter(|it| **it != set.key) else {
+        return Ok(());
+    };
+    let accounts = desk.question(Question::Accounts)?;
+    let mut accounts = accounts.as_array().into_iter().flatten();
+    anyhow::ensure!(
+        accounts.any(|it| it["account"] == account.as_str()),
+        "there is no account `{account}` to pay for tenant `{}`: correct the key, or register the account first (`account set`)",
+        set.key
+    );
+    Ok(())
 }
 
 /// Takes a tenant's claims away. Usage under them stays visible as that of nobody, and is never billed by mistake.

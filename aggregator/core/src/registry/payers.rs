@@ -227,16 +227,6 @@ impl Registry {
                 account.account, account.zone, account.currency
             )));
         }
-        // A tenant pays for itself until it is said who does, and what was said before may be said again.
-        let is_known = self.payers.accounts.contains_key(&terms.account)
-            || terms.account == terms.tenant
-            || self.tenants.ever_of(&terms.account).any(|it| it == terms.tenant);
-        if !is_known {
-            return Err(Rejected::NotNow(format!(
-                "there is no account `{}` to pay for tenant `{}`: correct the key, or register the account first (`account set`)",
-                terms.account, terms.tenant
-            )));
-        }
         let invalid = |e: CalendarError| Rejected::Invalid(e.to_string());
         let zone = BillingZone::parse(&terms.zone).map_err(invalid)?;
         for hour in self.tenants.changes_of_payer(terms) {
