@@ -293,26 +293,6 @@ fn discounts_by_volume_class_and_items() {
     );
 }
 
-/// Protects: a promotion takes its share only of usage within its dates, half-open.
-#[test]
-fn promotions_by_date() {
-    let policies = "[[discount]]\nkey = \"promo\"\ntitle = \"P\"\nfrom = \"2026-11-01T01:00:00Z\"\nuntil = \"2026-11-01T03:00:00Z\"\npercent = \"50\"\n";
-    let usage = &[
-        ("acme", 0, "cpu", "1"),
-        ("acme", 1, "cpu", "2"),
-        ("acme", 2, "cpu", "4"),
-        ("acme", 3, "cpu", "8"),
-    ];
-    check(
-        &Case {
-            policies,
-            usage,
-            ..PLAIN
-        },
-        &["acme: cpu 15.00", "discount: promo -3.00", "total 12.00"],
-    );
-}
-
 /// Protects: minimum and maximum of an item hold per tenant and month; rounded lines together are the bound.
 #[test]
 fn minimums_and_maximums_of_an_item() {

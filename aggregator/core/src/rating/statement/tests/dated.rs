@@ -174,3 +174,23 @@ fn minimums_maximums_and_surcharges_within_dates() {
         assert_eq!(taken, [off], "{dates:?}");
     }
 }
+
+/// Protects: a promotion takes its share only of usage within its dates, half-open.
+#[test]
+fn promotions_by_date() {
+    let policies = "[[discount]]\nkey = \"promo\"\ntitle = \"P\"\nfrom = \"2026-11-01T01:00:00Z\"\nuntil = \"2026-11-01T03:00:00Z\"\npercent = \"50\"\n";
+    let usage = &[
+        ("acme", 0, "cpu", "1"),
+        ("acme", 1, "cpu", "2"),
+        ("acme", 2, "cpu", "4"),
+        ("acme", 3, "cpu", "8"),
+    ];
+    check(
+        &Case {
+            policies,
+            usage,
+            ..PLAIN
+        },
+        &["acme: cpu 15.00", "discount: promo -3.00", "total 12.00"],
+    );
+}
