@@ -299,6 +299,9 @@ fn a_month_has_its_bill_its_sheet_and_its_reasons() -> Result<()> {
             "bill show {key} --period {month}         -> Bill (final) of Customer {key} | 存储容量 | {total}
              bill show nobody --period {month}        -> refused: there is no tenant `nobody`
              bill show {key} --period 2026-13         -> refused: `2026-13` is no month
+             bill draft {key} --period {month}        -> 存储容量 | total | not issued
+             bill draft nobody --period {month}       -> refused: nobody
+             bill draft {key} --period 2026-13        -> refused: `2026-13` is not a month
              bill sheet --period {month}              -> {month} in CNY, final | storage | invoiced | INV-000006 | {total}
              bill sheet --period {month}              -> balances, 13 of 13 rows | without fault
              bill sheet --period {month} --csv        -> table,name,title,unit,metered,billed | usage,storage,

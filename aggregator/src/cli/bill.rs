@@ -2,6 +2,7 @@
 //! whether the program runs or not; here it is ordered, and its progress shown.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -16,8 +17,9 @@ use tallyman_aggregator_core::rating::calendar::CalendarError;
 use tokio::sync::mpsc;
 
 use super::desk::Desk;
-use super::print;
+use super::question::Question;
 use super::sheet::Sheet;
+use super::{paper, print};
 use crate::biller::{self, Told, UnderWay};
 use crate::config::Config;
 use crate::handle::Handle;
@@ -29,6 +31,17 @@ use crate::monthly::{Asked, Piece};
 pub enum BillOrder {
     /// A tenant's bill so far.
     Show(Bill),
+    /// What an account's invoice of a month would be, also of one that runs or is not final yet; nothing is issued.
+    Draft {
+        /// Paying account.
+        account: String,
+        /// Month, such as 2026-11.
+        #[arg(long)]
+        period: String,
+        /// A file instead, such as draft.pdf; also .html, .csv or .json.
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
     /// Give every account its invoice of a month; what is issued stays, so it can be run again.
     Run(Run),
     /// The closing sheet of a month: where all that was metered is, and what the month comes to.
@@ -95,6 +108,14 @@ impl BillOrder {
                 let answer = Desk::open(config)?.bill(bill)?;
                 let text = answer["text"].as_str().map_or_else(String::new, str::to_owned);
                 print(as_json, &answer["bill"], &text)
+            }
+            Self::Draft { account, period, to } => {
+                let month = period;
+                let found = Desk::open(config)?.question(Question::Draft { account, month })?;
+                match to {
+                    Some(to) => paper::write(&found, &to, as_json),
+                    None => print(as_json, &found["document"], &paper::shown(&found)?),
+                }
             }
             Self::Run(run) => run.run(config, as_json),
             Self::Sheet(sheet) => sheet.run(config, as_json),

@@ -61,6 +61,10 @@ pub fn shown(found: &Value) -> anyhow::Result<String> {
     );
     let columns = ["number", "section", "title", "quantity", "unit", "amount"];
     out.push_str(&grid(&columns, &Value::Array(rows(document))));
+    if standing.is_null() {
+        out.push_str("not issued: it can change until its month is final\n");
+        return Ok(out);
+    }
     for name in ["total", "paid", "credited", "left", "disputed", "status"] {
         out.push_str(&format!("{name}: {}\n", word(&standing[name])));
     }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
+use tallyman_aggregator_core::accounts::draft::{Purpose, draft};
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
 use tallyman_aggregator_core::accounts::month::payer;
 use tallyman_aggregator_core::accounts::reads::{self, Filter, Today};
@@ -13,6 +14,7 @@ use tallyman_aggregator_core::api::agreed::agreed;
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::Read;
+use tallyman_aggregator_core::rating::Month;
 use tallyman_common::time::WallMs;
 
 use super::why::Why;
@@ -39,6 +41,13 @@ pub enum Question {
     Document {
         /// Number or identity.
         name: String,
+    },
+    /// What an account's month comes to so far, as a document.
+    Draft {
+        /// Whose.
+        account: String,
+        /// Which month.
+        month: String,
     },
     /// The note over what came late for an invoice's month, if anything did.
     Adjustment {
@@ -119,6 +128,10 @@ impl Question {
                     found.ok_or_else(|| anyhow!("there is no invoice or note `{name}`"))?;
                 let standing = Standing::of(&record, today.of(&record.document.account)?)?;
                 json!({"document": document, "standing": standing, "disputes": record.disputes})
+            }
+            Self::Draft { account, month } => {
+                let made = draft(books, &account, Month::parse(&month)?, Purpose::Preview)?;
+                json!({"document": made.document})
             }
             Self::Adjustment { number, reason } => to_value(adjust::note(books, &number, &reason)?)?,
             Self::Credits { account } => {

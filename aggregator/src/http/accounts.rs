@@ -3,10 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use tallyman_aggregator_core::accounts::Document;
+use tallyman_aggregator_core::accounts::draft::{Purpose, draft};
 use tallyman_aggregator_core::accounts::month::payer;
 use tallyman_aggregator_core::api::agreed::{Agreed, agreed};
 use tallyman_aggregator_core::api::usage::as_of;
 use tallyman_aggregator_core::bills::{AsOf, BillError, Books};
+use tallyman_aggregator_core::rating::Month;
 use tallyman_aggregator_core::registry::Account;
 
 use super::ask::{Params, Segment, short};
@@ -57,6 +60,35 @@ pub async fn terms(
         Ok(Terms {
             as_of: as_of(all.books),
             terms: agreed(all.books, Some(&account)).map_err(BillError::Fold)?,
+        })
+    };
+    api.read_all(scope, ask).await.map(Json)
+}
+
+/// What an account's month comes to so far.
+#[derive(Debug, Serialize)]
+pub struct Drafted {
+    as_of: AsOf,
+    document: Document,
+}
+
+/// `GET /api/v1/admin/accounts/{account}/draft`
+pub async fn drafted(
+    State(api): State<Api>,
+    scope: OperatorScope,
+    Segment(account): Segment,
+    params: Params,
+) -> Result<Json<Drafted>, Problem> {
+    const EXPECTED: &str = "a month such as 2026-12";
+    let params = params.only(&["month"])?;
+    let month = params.read("month", EXPECTED, |text| Month::parse(text).ok())?;
+    let missing = || Problem::parameter("month", format!("say which: {EXPECTED}"), EXPECTED);
+    let month = month.ok_or_else(missing)?;
+    let ask = move |all: AllBooks<'_>| {
+        known(all.books, &account)?;
+        Ok(Drafted {
+            as_of: as_of(all.books),
+            document: draft(all.books, &account, month, Purpose::Preview)?.document,
         })
     };
     api.read_all(scope, ask).await.map(Json)

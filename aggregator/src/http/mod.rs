@@ -98,6 +98,7 @@ pub fn router(handle: Handle) -> Router {
         )
         .route("/api/v1/admin/closing-sheet/{month}", get(why::closing_sheet))
         .route("/api/v1/admin/accounts", get(accounts::list))
+        .route("/api/v1/admin/accounts/{account}/draft", get(accounts::drafted))
         .route("/api/v1/admin/accounts/{account}/terms", get(accounts::terms))
         .route("/api/v1/admin/ledger/trial-balance", get(invoices::balances))
         .route("/api/v1/admin/ledger/journal", get(invoices::postings))

@@ -155,7 +155,14 @@ fn what_was_agreed_is_shown_to_operators() {
         }
         let accounts = world.get("/api/v1/admin/accounts", &world.operator).await;
         check("GET /api/v1/admin/accounts", &accounts);
-        for path in ["/api/v1/admin/accounts", &path] {
+        let draft = format!("/api/v1/admin/accounts/{account}/draft");
+        let made = world
+            .get(&format!("{draft}?month={month}"), &world.operator)
+            .await;
+        check("GET /api/v1/admin/accounts/{account}/draft", &made);
+        assert_eq!(made.json["document"]["number"], serde_json::Value::Null);
+        world.get(&draft, &world.operator).await.problem(400, "parameter");
+        for path in ["/api/v1/admin/accounts", &path, &format!("{draft}?month={month}")] {
             world.get(path, &world.acme).await.problem(403, "operator-only");
         }
         for path in ["accounts/nobody/terms", "ledger/statements/nobody"] {
