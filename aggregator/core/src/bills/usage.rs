@@ -83,7 +83,7 @@ type Of<'c> = (Meter, &'c [(String, String)]);
 type Parts = [u128; 3];
 
 fn sum_up(owners: &[(Owner, OwnerHour)]) -> Result<Vec<Sum>, FoldError> {
-    let mut sums: BTreeMap<Of<'_>, Parts> = BTreeMap::new();
+    let mut sums: Vec<(Of<'_>, Parts)> = Vec::new();
     let mut newest = 0;
     for (_, value) in owners {
         newest = value.upto.max(newest);
@@ -94,7 +94,15 @@ fn sum_up(owners: &[(Owner, OwnerHour)]) -> Result<Vec<Sum>, FoldError> {
                 KIND_WITHDRAWN => 2,
                 _ => continue,
             };
-            let parts = sums.entry((cell.meter, &set.dims)).or_insert([0; 3]);
+            let of = (cell.meter, &set.dims[..]);
+            // Few, and mostly in order.
+            let at = sums
+                .binary_search_by(|(known, _)| known.cmp(&of))
+                .unwrap_or_else(|at| {
+                    sums.insert(at, (of, [0; 3]));
+                    at
+                });
+            let parts = &mut sums[at].1;
             parts[part] = parts[part]
                 .checked_add(cell.value)
                 .ok_or_else(|| impossible(cell.meter, value.upto))?;

@@ -5,8 +5,6 @@
 //! when prices change in between. P follows the item's key from one version to the next, unless the item resets.
 //! It must not know cells, tenants, zones or rounding: the caller passes the hours of one month.
 
-use std::collections::BTreeMap;
-
 use serde::{Serialize, Serializer};
 use tallyman_common::ids::Digest;
 use tallyman_common::money::{Amount, MoneyError, Quantity};
@@ -58,9 +56,9 @@ pub struct RatedLine {
     pub book: Digest,
 }
 
-/// How far into its spans each item is: what later hours of the month depend on.
+/// How far into its spans each item is: what later hours of the month depend on. By key; few, and looked up in every hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Position(BTreeMap<ItemKey, Reached>);
+pub struct Position(Vec<(ItemKey, Reached)>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reached {
@@ -225,9 +223,16 @@ fn money(item: &ItemKey) -> impl Fn(MoneyError) -> RatingError {
 impl Position {
     /// Chargeable quantity of an item in its span so far.
     pub fn of(&self, item: &ItemKey) -> Quantity {
-        self.0
-            .get(item)
+        self.reached(item)
             .map_or(Quantity::ZERO, |it| it.within(it.over).charged)
+    }
+
+    fn place(&self, item: &ItemKey) -> Result<usize, usize> {
+        self.0.binary_search_by(|(key, _)| key.cmp(item))
+    }
+
+    fn reached(&self, item: &ItemKey) -> Option<&Reached> {
+        self.place(item).ok().map(|at| &self.0[at].1)
     }
 
     /// Where an item stands at the start of an hour.
@@ -242,7 +247,7 @@ impl Position {
             // A position is of one month.
             month: Counted::since(Hour(0)),
         };
-        let Some(before) = self.0.get(item.key()) else {
+        let Some(before) = self.reached(item.key()) else {
             return Ok(fresh);
         };
         if before.unit != unit {
@@ -274,11 +279,9 @@ impl Position {
     }
 
     fn put(&mut self, item: &ItemKey, reached: Reached) {
-        match self.0.get_mut(item) {
-            Some(place) => *place = reached,
-            None => {
-                self.0.insert(item.clone(), reached);
-            }
+        match self.place(item) {
+            Ok(at) => self.0[at].1 = reached,
+            Err(at) => self.0.insert(at, (item.clone(), reached)),
         }
     }
 }
