@@ -197,25 +197,31 @@ fn a_window_of_which_a_part_is_missing_never_became_durable() {
     assert_eq!(open(&mut disk).notices, []);
 }
 
+/// A spool with some durable frames, one whose write failed and could not be taken back, and the one that has its number.
+fn with_leftover(durable_before: u64) -> (MemDisk, Spool, Header, Header) {
+    let mut disk = MemDisk::default();
+    let mut spool = open(&mut disk).spool;
+    fill(&mut spool, &mut disk, durable_before);
+    let lost = frame(&spool, 7);
+    disk.stop_at = Some(disk.operations + 2);
+    assert!(spool.append(&lost, &mut disk).is_err());
+    disk.stop_at = None;
+    let told = frame(&spool, 8);
+    spool.append(&told, &mut disk).unwrap();
+    (disk, spool, lost[0].0.clone(), told[0].0.clone())
+}
+
 /// A failed write could not be taken back, its number was used again, and the segment that tells went first.
 #[test]
 fn what_a_failed_write_left_never_comes_back_as_a_batch() {
     for durable_before in [0, 1] {
-        let mut disk = MemDisk::default();
-        let mut spool = open(&mut disk).spool;
-        fill(&mut spool, &mut disk, durable_before);
-        let lost = frame(&spool, 7);
-        disk.stop_at = Some(disk.operations + 2);
-        assert!(spool.append(&lost, &mut disk).is_err());
-        disk.stop_at = None;
-        let told = frame(&spool, 8);
-        spool.append(&told, &mut disk).unwrap();
+        let (mut disk, mut spool, lost, told) = with_leftover(durable_before);
         let digests = |disk: &mut MemDisk| -> Vec<Digest> {
             list(disk).unwrap().iter().map(|frame| frame.digest).collect()
         };
-        assert_eq!(digests(&mut disk).last(), Some(&told[0].0.digest()));
+        assert_eq!(digests(&mut disk).last(), Some(&told.digest()));
         assert!(
-            !digests(&mut disk).contains(&lost[0].0.digest()),
+            !digests(&mut disk).contains(&lost.digest()),
             "an export would carry two batches of one number"
         );
         let verified = verify(&mut disk).unwrap();
@@ -230,7 +236,7 @@ fn what_a_failed_write_left_never_comes_back_as_a_batch() {
         spool.is_open = false;
         let newest = frame(&spool, 9);
         spool.append(&newest, &mut disk).unwrap();
-        spool.ack(spool.current(), told[0].0.seq);
+        spool.ack(spool.current(), told.seq);
 
         // As long as the leftover is there, nothing goes that overrides it.
         disk.stop_at = Some(disk.operations + 1);
@@ -246,7 +252,7 @@ fn what_a_failed_write_left_never_comes_back_as_a_batch() {
                 durable_before + 1,
                 "{crash:?}"
             );
-            assert!(!digests(&mut after).contains(&lost[0].0.digest()), "{crash:?}");
+            assert!(!digests(&mut after).contains(&lost.digest()), "{crash:?}");
         }
     }
 }
@@ -255,21 +261,13 @@ fn what_a_failed_write_left_never_comes_back_as_a_batch() {
 #[test]
 fn what_a_failed_write_left_is_cut_off_at_the_next_opening() {
     for durable_before in [0, 1] {
-        let mut disk = MemDisk::default();
-        let mut spool = open(&mut disk).spool;
-        fill(&mut spool, &mut disk, durable_before);
-        let lost = frame(&spool, 7);
-        disk.stop_at = Some(disk.operations + 2);
-        assert!(spool.append(&lost, &mut disk).is_err());
-        disk.stop_at = None;
-        let told = frame(&spool, 8);
-        spool.append(&told, &mut disk).unwrap();
+        let (mut disk, _, _, told) = with_leftover(durable_before);
         let mut again = open(&mut disk).spool;
         assert!(verify(&mut disk).unwrap().damage.is_empty());
         again.is_open = false;
         let newest = frame(&again, 9);
         again.append(&newest, &mut disk).unwrap();
-        (1..=told[0].0.seq).for_each(|seq| again.ack(again.current(), seq));
+        (1..=told.seq).for_each(|seq| again.ack(again.current(), seq));
         while again.remove_oldest_acked(&mut disk).unwrap() {}
         let last = open(&mut disk);
         assert_eq!(last.spool.unacked().len(), 1);

@@ -7,12 +7,10 @@ use std::ops::Range;
 
 use tallyman_common::time::Hour;
 
-use super::usage::{TenantHour, tenant_hour};
+use super::hourly::each_hour;
+use super::usage::TenantHour;
 use super::{BillError, Books};
-use crate::rating::{
-    BillingZone, BookVersions, HourUsage, Month, MonthSums, Position, Terms, hour_text, quantities_of_hour,
-    rate_hour,
-};
+use crate::rating::{BillingZone, BookVersions, Month, MonthSums, Terms};
 use crate::registry::TenantTerms;
 
 /// A tenant and the prices that it has.
@@ -66,62 +64,14 @@ pub fn rate_account(
         hours: Vec::new(),
         faults: Vec::new(),
     };
-    let mut positions = vec![Position::default(); if pools { 1 } else { payees.len() }];
-    let end = month.end.min(books.now.hour().next());
-    let (mut hour, mut day) = (month.start, month.start);
-    let mut day_end = month.start;
-    while hour < end {
-        if hour >= day_end {
-            let hours = zone.day_of(hour).and_then(|it| zone.day_hours(it));
-            let hours = hours.map_err(|e| BillError::Rating(e.to_string()))?;
-            (day, day_end) = (hours.start, hours.end);
+    each_hour::<BillError>(books, (payees, pools), zone, month, |it| {
+        for line in &it.lines {
+            let added = found.sums.add(&it.payee.books, &it.payee.tenant, line);
+            added.map_err(|e| BillError::Rating(e.to_string()))?;
         }
-        for (at, payee) in payees.iter().enumerate() {
-            let usage = tenant_hour(books.store, books.registry, &payee.tenant, hour)?;
-            if usage.is_empty() {
-                continue;
-            }
-            let place = if pools { 0 } else { at };
-            found.rate(payee, &usage, day, &mut positions[place])?;
-            found.hours.push(usage);
-        }
-        hour = hour.next();
-    }
-    Ok(found)
-}
-
-impl AccountUsage {
-    fn rate(
-        &mut self,
-        payee: &Payee,
-        usage: &TenantHour,
-        day: Hour,
-        position: &mut Position,
-    ) -> Result<(), BillError> {
-        let hour = usage.hour;
-        let fault = |text: String| format!("{}: tenant `{}`: {text}", hour_text(hour), payee.tenant);
-        let Some(book) = payee.books.at(hour) else {
-            self.faults
-                .push(fault("usage, but no price book was in force".to_owned()));
-            return Ok(());
-        };
-        let (quantities, errors) = quantities_of_hour(book, &usage.sums());
-        self.faults
-            .extend(errors.into_iter().map(|e| fault(e.to_string())));
-        let used = HourUsage {
-            hour,
-            day,
-            quantities,
-        };
-        match rate_hour(book, position, &used) {
-            Ok(lines) => {
-                for line in &lines {
-                    let added = self.sums.add(&payee.books, &payee.tenant, line);
-                    added.map_err(|e| BillError::Rating(e.to_string()))?;
-                }
-            }
-            Err(e) => self.faults.push(fault(e.to_string())),
-        }
+        found.faults.extend(it.faults);
+        found.hours.push(it.usage);
         Ok(())
-    }
+    })?;
+    Ok(found)
 }

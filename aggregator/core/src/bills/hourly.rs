@@ -1,4 +1,4 @@
-//! The hours of an account's month, rated one after the other, for those who need every line: explanations and the closing
+//! The hours of an account's month, rated one after the other, for those who need every line: tenants' bills, explanations, the closing
 //! sheet. What an invoice is made of are sums (`account`); the lines here sum to them to the last digit (I7).
 //!
 //! It must not know discounts, taxes or documents.
@@ -17,7 +17,7 @@ pub struct TenantLines<'a> {
     /// Whose.
     pub payee: &'a Payee,
     /// What it used.
-    pub usage: &'a TenantHour,
+    pub usage: TenantHour,
     /// What that costs, by item.
     pub lines: Vec<RatedLine>,
     /// What could not be rated, in words; none of it is in the lines.
@@ -49,14 +49,14 @@ pub fn each_hour<E: From<BillError>>(
             let usage = usage.map_err(BillError::from)?;
             if !usage.is_empty() {
                 let position = &mut positions[if pools { 0 } else { at }];
-                see(rated(payee, &usage, day.start, position))?;
+                see(rated(payee, usage, day.start, position))?;
             }
         }
     }
     Ok(())
 }
 
-fn rated<'a>(payee: &'a Payee, usage: &'a TenantHour, day: Hour, position: &mut Position) -> TenantLines<'a> {
+fn rated<'a>(payee: &'a Payee, usage: TenantHour, day: Hour, position: &mut Position) -> TenantLines<'a> {
     let hour = usage.hour;
     let mut found = TenantLines {
         payee,
@@ -70,7 +70,7 @@ fn rated<'a>(payee: &'a Payee, usage: &'a TenantHour, day: Hour, position: &mut 
         found.faults.push(fault(text));
         return found;
     };
-    let (quantities, errors) = quantities_of_hour(book, &usage.sums());
+    let (quantities, errors) = quantities_of_hour(book, &found.usage.sums());
     let errors = errors.into_iter().map(|e| fault(e.to_string()));
     found.faults.extend(errors);
     let used = HourUsage {

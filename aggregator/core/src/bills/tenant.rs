@@ -50,7 +50,7 @@ pub(super) fn rate(
         each_hour::<BillError>(books, (&who, pools), &zone, of_month.start..next.min(end), |it| {
             if it.payee.tenant == terms.tenant && period.contains(&it.usage.hour) {
                 lines.extend(it.lines);
-                hours.push(it.usage.clone());
+                hours.push(it.usage);
                 faults.extend(it.faults);
             }
             Ok(())

@@ -181,7 +181,7 @@ impl Reading<'_> {
         for item in items_of(versions, hour) {
             let row = RowKey::Item(item.key().clone());
             let line = of.lines.iter().find(|it| it.item == *item.key());
-            for (place, value) in split(item, line, exact(item, of.usage)?)? {
+            for (place, value) in split(item, line, exact(item, &of.usage)?)? {
                 self.rows.add(row.clone(), book, place, value)?;
             }
         }

@@ -168,7 +168,7 @@ impl Hours {
             return Ok(());
         };
         let item = of.payee.books.by_digest(line.book).and_then(|it| it.item(key));
-        let inferred = is_inferred(of.usage, item.and_then(Item::selection));
+        let inferred = is_inferred(&of.usage, item.and_then(Item::selection));
         let share_of = match item.map(Item::charge) {
             Some(Charge::ShareOfAmounts { of: these, .. }) => amounts(&of.lines, these),
             _ => Vec::new(),
