@@ -1,5 +1,5 @@
-//! The hours of an account's month, rated one after the other, for those who need every line: tenants' bills, explanations, the closing
-//! sheet. What an invoice is made of are sums (`account`); the lines here sum to them to the last digit (I7).
+//! The hours of an account's month, rated one after the other, for those who need every line: tenants' bills, explanations,
+//! the closing sheet. What an invoice is made of are sums (`account`); the lines here sum to them to the last digit (I7).
 //!
 //! It must not know discounts, taxes or documents.
 
