@@ -2,18 +2,21 @@
 //! What was done last is a file, so that a stop costs no day.
 
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use tallyman_aggregator_core::bills::Books;
+use tallyman_aggregator_core::ports::Read;
 use tallyman_aggregator_core::reconcile::{Day, Reconciliation, reconcile};
 use tallyman_aggregator_core::restart::{newest_position, read_marks, read_registry};
 use tallyman_common::time::WallMs;
-use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 
 use crate::cli::copy::StoreCopy;
 use crate::handle::Handle;
 use crate::io::clock;
-use crate::io::rocks::{Create, RocksStore};
+use crate::io::rocks::beside::Beside;
+use crate::io::rocks::{Create, RocksReader, RocksStore};
 use crate::limits::{RECONCILE_AFTER_MS, RECONCILE_DAYS_MAX, RECONCILE_PERIOD};
 
 /// Niceness of the thread that compares.
@@ -42,7 +45,7 @@ pub async fn catch_up(handle: &Handle, data: &Path, now: WallMs) -> anyhow::Resu
     while let Some(day) = due(now, handle.reconciliations().days()?.last().copied()) {
         let copy = StoreCopy::reserve(data)?;
         handle.checkpoint(copy.path().to_owned()).await?;
-        let result = beside(copy, day).await?;
+        let result = beside(copy, handle.reader.clone(), day).await?;
         handle.reconciliations().write(day, &result)?;
         handle.metrics().reconciled.set(day.start(), &result);
         tell(&result);
@@ -53,13 +56,16 @@ pub async fn catch_up(handle: &Handle, data: &Path, now: WallMs) -> anyhow::Resu
 
 /// Compares a day in a copy of the store, in which every cell is written.
 pub fn reconcile_copy(path: &Path, day: Day) -> anyhow::Result<Reconciliation> {
-    let store = RocksStore::open(path, Create::No)?;
-    let (registry, marks) = (read_registry(&store)?, read_marks(&store)?);
+    reconcile_in(&RocksStore::open(path, Create::No)?, day)
+}
+
+fn reconcile_in(store: &dyn Read, day: Day) -> anyhow::Result<Reconciliation> {
+    let (registry, marks) = (read_registry(store)?, read_marks(store)?);
     let books = Books {
-        store: &store,
+        store,
         registry: &registry,
         marks: &marks,
-        position: newest_position(&store)?,
+        position: newest_position(store)?,
         now: clock::now(),
     };
     Ok(reconcile(books, day)?)
@@ -77,21 +83,23 @@ fn due(now: WallMs, newest: Option<Day>) -> Option<Day> {
     (next <= yesterday).then_some(next)
 }
 
-/// On a thread of its own: its low priority is not for others.
-async fn beside(copy: StoreCopy, day: Day) -> anyhow::Result<Reconciliation> {
-    let (reply, answer) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("reconcile".to_owned());
-    thread.spawn(move || {
+/// On a thread of its own: its low priority is not for others. A stop waits for that thread, which ends as soon as the
+/// store is closed: the process must not end while a copy is open.
+async fn beside(copy: StoreCopy, store: RocksReader, day: Day) -> anyhow::Result<Reconciliation> {
+    let compare = move || {
         if let Err(error) = rustix::process::setpriority_process(None, NICE) {
             tracing::debug!(%error, "the comparison runs with ordinary priority");
         }
-        let result = reconcile_copy(copy.path(), day);
-        // Before the answer: the next day's copy has the same name.
-        drop(copy);
-        // Whoever asked may be gone; it is done again after the next start.
-        drop(reply.send(result));
-    })?;
-    answer.await.context("the comparison ended without a result")?
+        let beside = Beside::open(copy.path(), store)?;
+        reconcile_in(&beside, day)
+    };
+    let joined = spawn_blocking(|| {
+        let thread = std::thread::Builder::new().name("reconcile".to_owned());
+        thread.spawn(compare).map(JoinHandle::join)
+    });
+    joined
+        .await??
+        .map_err(|_| anyhow!("the comparison ended without a result"))?
 }
 
 fn show_newest(handle: &Handle) {

@@ -11,7 +11,6 @@ use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Event, OpenError}
 use tallyman_aggregator_core::ingest::{Checked, Reason};
 use tallyman_aggregator_core::ports::StoreError;
 use tallyman_aggregator_core::registry::{NodeStatus, Rejected};
-use tallyman_aggregator_core::rollup::cache::FoldError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::biller::Runs;
@@ -19,37 +18,16 @@ use crate::handle::{Handle, Published, Shared};
 use crate::io::clock;
 use crate::io::reconciliations::Reconciliations;
 use crate::io::rocks::RocksStore;
-use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_FEW, GROUP_WAIT, REQUESTS_MAX, TICK};
+use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_FEW, GROUP_WAIT, REQUESTS_MAX};
 use crate::live::LiveBoard;
 use crate::metrics::Metrics;
 pub(crate) use crate::requests::nack;
 pub use crate::requests::{Repair, Request};
 use crate::room::{Room, Turn, Watch};
 
-/// Why the writer ended.
-#[derive(Debug, thiserror::Error)]
-pub enum WriterError {
-    /// Not durable: whether the group was written is known after the next start.
-    #[error("the store failed, nothing more is acknowledged: {0}")]
-    Store(#[from] StoreError),
-    /// The state could not take an event.
-    #[error("the state can't go on: {0}")]
-    Fold(#[from] FoldError),
-    /// A bug.
-    #[error("the writer's thread panicked")]
-    Panicked,
-}
+mod end;
 
-/// Resolves when the writer has ended and the store is closed.
-#[derive(Debug)]
-pub struct WriterEnd(oneshot::Receiver<Result<(), WriterError>>);
-
-impl WriterEnd {
-    /// How the writer ended. May be asked again only while it has not.
-    pub async fn wait(&mut self) -> Result<(), WriterError> {
-        (&mut self.0).await.unwrap_or(Err(WriterError::Panicked))
-    }
-}
+pub use self::end::{WriterEnd, WriterError};
 
 /// Folds what the store's cells lack, then starts the writer's thread.
 pub fn start(store: RocksStore) -> Result<(Handle, WriterEnd), OpenError> {
@@ -76,7 +54,6 @@ pub(crate) fn start_with(aggregator: Aggregator, store: RocksStore) -> (Handle, 
         reader: store.reader(),
         shared: shared.clone(),
     };
-    let (ended, end) = oneshot::channel();
     let writer = Writer {
         aggregator,
         store,
@@ -85,32 +62,7 @@ pub(crate) fn start_with(aggregator: Aggregator, store: RocksStore) -> (Handle, 
         group: Group::default(),
         room: Watch::default(),
     };
-    spawn("writer", move || {
-        let outcome = writer.run();
-        if let Err(error) = &outcome {
-            tracing::error!(%error, "the writer ended");
-        }
-        drop(ended.send(outcome));
-    });
-    spawn("ticker", move || tick(&requests));
-    (handle, WriterEnd(end))
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    thread
-        .spawn(body)
-        .expect("the system gives two threads at the start");
-}
-
-/// Wakes the writer until it is gone. A full inbox wakes it anyway.
-fn tick(requests: &mpsc::Sender<Request>) {
-    while !matches!(
-        requests.try_send(Request::Tick),
-        Err(mpsc::error::TrySendError::Closed(_))
-    ) {
-        std::thread::sleep(TICK);
-    }
+    (handle, WriterEnd::start(requests, move || writer.run()))
 }
 
 /// What waits for the next commit.

@@ -17,7 +17,12 @@ pub fn post(port: u16, path: &str, token: &str) -> Result<(u16, String)> {
     ask(port, "POST", path, Some(token))
 }
 
-fn ask(port: u16, method: &str, path: &str, token: Option<&str>) -> Result<(u16, String)> {
+/// Asks for `path`, and leaves before there is an answer.
+pub fn ask_and_leave(port: u16, path: &str, token: &str) -> Result<()> {
+    send(port, "GET", path, Some(token)).map(drop)
+}
+
+fn send(port: u16, method: &str, path: &str, token: Option<&str>) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let bearer = token.map_or_else(String::new, |t| format!("Authorization: Bearer {t}\r\n"));
@@ -25,8 +30,12 @@ fn ask(port: u16, method: &str, path: &str, token: Option<&str>) -> Result<(u16,
         stream,
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{bearer}Content-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
+    Ok(stream)
+}
+
+fn ask(port: u16, method: &str, path: &str, token: Option<&str>) -> Result<(u16, String)> {
     let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    send(port, method, path, token)?.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
     let status = head
         .split(' ')

@@ -167,6 +167,11 @@ impl Office {
         http::json(self.http, path, &self.token)
     }
 
+    /// Asks the API and leaves before the answer.
+    pub fn ask_and_leave(&self, path: &str) -> Result<()> {
+        http::ask_and_leave(self.http, path, &self.token)
+    }
+
     /// Begins a monthly run by the API; where it is asked about.
     pub fn begin_run(&self) -> Result<String> {
         let path = format!("/api/v1/admin/generate-invoices?period={}", self.month);

@@ -122,3 +122,14 @@ pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Opt
         std::thread::park_timeout(Duration::from_millis(100));
     }
 }
+
+/// Lets a moment pass that a seed chose: nothing is waited for.
+pub fn pass(moment: Duration) {
+    let end = Instant::now() + moment;
+    while let Some(rest) = end
+        .checked_duration_since(Instant::now())
+        .filter(|d| !d.is_zero())
+    {
+        std::thread::park_timeout(rest);
+    }
+}

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tallyman_tests::e2e::month::tenant;
 use tallyman_tests::e2e::office::Office;
+use tallyman_tests::e2e::process::pass;
 use tallyman_tests::sim::rng::Rng;
 
 const KILLS: u64 = 5;
@@ -44,17 +45,6 @@ fn number(name: &str, default: u64) -> Result<u64> {
     match std::env::var(name) {
         Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
         Err(_) => Ok(default),
-    }
-}
-
-/// A moment by chance: nothing is waited for.
-fn pass(us: u64) {
-    let end = Instant::now() + Duration::from_micros(us);
-    while let Some(rest) = end
-        .checked_duration_since(Instant::now())
-        .filter(|d| !d.is_zero())
-    {
-        std::thread::park_timeout(rest);
     }
 }
 
@@ -95,7 +85,7 @@ fn kill_in_its_middle(office: &mut Office, way: Way, moment_us: u64) -> Result<(
     if way == Way::Alone {
         let mut alone = order_run(office)?;
         see_on_terminal(&mut alone)?;
-        pass(moment_us);
+        pass(Duration::from_micros(moment_us));
         alone.kill()?;
         alone.wait()?;
         return Ok(());
@@ -104,12 +94,12 @@ fn kill_in_its_middle(office: &mut Office, way: Way, moment_us: u64) -> Result<(
     if way == Way::Api {
         let place = office.begin_run()?;
         see_by_api(office, &place)?;
-        pass(moment_us);
+        pass(Duration::from_micros(moment_us));
         return office.kill();
     }
     let mut ordered = order_run(office)?;
     see_on_terminal(&mut ordered)?;
-    pass(moment_us);
+    pass(Duration::from_micros(moment_us));
     office.kill()?;
     ordered.wait()?;
     Ok(())

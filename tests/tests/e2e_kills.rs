@@ -4,11 +4,11 @@
 //! `KILLS=100` kills more often, `KILL_SEED=n` chooses other moments.
 
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tallyman_tests::e2e::cgroup::Cgroup;
-use tallyman_tests::e2e::process::until;
+use tallyman_tests::e2e::process::{pass, until};
 use tallyman_tests::e2e::site::{Site, cgroup_rules};
 use tallyman_tests::sim::rng::Rng;
 
@@ -95,29 +95,18 @@ fn number(name: &str, default: u64) -> Result<u64> {
     }
 }
 
-/// A moment by chance: nothing is waited for.
-fn pass(ms: u64) {
-    let end = Instant::now() + Duration::from_millis(ms);
-    while let Some(rest) = end
-        .checked_duration_since(Instant::now())
-        .filter(|d| !d.is_zero())
-    {
-        std::thread::park_timeout(rest);
-    }
-}
-
 fn kill(site: &mut Site, target: Target, rng: &mut Rng) -> Result<()> {
     match target {
         Target::Agent => site.kill_agent(),
         Target::Aggregator => site.kill_aggregator(),
         Target::EndingAgent => {
             site.agent.as_ref().context("it runs")?.ask_to_end()?;
-            pass(rng.below(ENDING_MS));
+            pass(Duration::from_millis(rng.below(ENDING_MS)));
             site.kill_agent()
         }
         Target::ReceivingAggregator => {
             site.agent.as_ref().context("it runs")?.ask_to_end()?;
-            pass(rng.below(ENDING_MS));
+            pass(Duration::from_millis(rng.below(ENDING_MS)));
             site.kill_aggregator()?;
             site.kill_agent()
         }
@@ -151,7 +140,7 @@ fn kills_at_any_moment_lose_and_double_nothing() -> Result<()> {
     let mut load = Load::start(&folder)?;
     let (mut rng, mut hits, mut billed) = (Rng::new(seed), Vec::new(), vec![0; TENANTS.len()]);
     for round in 0..kills {
-        pass(rng.below(MOMENT_MS));
+        pass(Duration::from_millis(rng.below(MOMENT_MS)));
         let target = TARGETS[usize::try_from(rng.below(TARGETS.len() as u64))?];
         hits.push(target);
         kill(&mut site, target, &mut rng).with_context(|| site.logs())?;

@@ -28,7 +28,7 @@ use crate::cli::lists::{List, list};
 use crate::cli::question::Question;
 use crate::handle::{CommandError, Handle};
 use crate::io::clock;
-use crate::io::rocks::{Create, RocksStore};
+use crate::io::rocks::beside::Beside;
 use crate::limits::{ADMIN_BYTES_MAX, ADMIN_CONNECTIONS_MAX, IMPORT_BYTES_MAX, IMPORT_FRAMES_MAX};
 
 /// Source of decisions that come from the command line.
@@ -268,8 +268,9 @@ async fn repair(
     hours: Range<Hour>,
 ) -> anyhow::Result<Comparison> {
     let asked = hours.clone();
+    let store = handle.reader.clone();
     let compare = move || -> anyhow::Result<_> {
-        let store = RocksStore::open(&copy, Create::No)?;
+        let store = Beside::open(&copy, store)?;
         Ok(recompute_hours(&store, clock::now(), asked)?)
     };
     let (found, differences) = tokio::task::spawn_blocking(compare).await??;

@@ -7,6 +7,7 @@ use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::{Changes, Read, Store, Table};
 use tallyman_common::ids::{Digest, NodeId, SpoolId};
 
+use super::rocks::beside::Beside;
 use super::rocks::{Create, RocksOpenError, RocksStore};
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -118,6 +119,40 @@ fn a_snapshot_stands_still_and_a_reader_does_not_keep_the_store_open() {
     drop(store);
     assert_eq!(reader.with_snapshot(|_| ()), None);
     drop(RocksStore::open(folder.path(), Create::No).unwrap());
+}
+
+/// Protects: a stop that waits for its last reader waits for one entry, not for an answer.
+#[test]
+fn a_read_that_is_under_way_ends_when_the_store_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RocksStore::open(&folder.path().join("store"), Create::Yes).unwrap();
+    put(
+        &mut store,
+        Table::Cells,
+        &[(b"a", b"1"), (b"b", b"2"), (b"c", b"3")],
+    );
+    let path = folder.path().join("copy");
+    store.checkpoint(&path).unwrap();
+    let (reader, copy) = (store.reader(), Beside::open(&path, store.reader()).unwrap());
+    let mut store = Some(store);
+    let seen = reader.with_snapshot(|read| {
+        let mut seen = Vec::new();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            seen.push(key.to_vec());
+            if key == b"b" {
+                store = None;
+            }
+            ControlFlow::Continue(())
+        };
+        let ended = read.scan(Table::Cells, &[], &[], &mut visit).unwrap_err();
+        assert!(ended.to_string().contains("the store is closed"), "{ended}");
+        assert!(read.get(Table::Cells, b"a").is_err());
+        assert!(copy.get(Table::Cells, b"a").is_err());
+        let untouched = copy.scan(Table::Cells, &[], &[], &mut |_, _| unreachable!());
+        assert!(untouched.is_err());
+        seen
+    });
+    assert_eq!(seen, Some(vec![b"a".to_vec(), b"b".to_vec()]));
 }
 
 #[test]

@@ -5,25 +5,23 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DBRecoveryMode, Options, ReadOptions, SliceTransform, Snapshot, WriteBatch, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 use tallyman_aggregator_core::log::prefix_end;
 use tallyman_aggregator_core::ports::{Change, Changes, Read, Store, StoreError, Table, Visit};
 
+use self::tuning::{HEADER_PREFIX, database_options, new_cache, table_options};
 use crate::room::Space;
 
-const MIB: usize = 1 << 20;
-/// Bytes of a header's key that name one number of one spool; all candidates for it lie behind one such prefix.
-const HEADER_PREFIX: usize = 42;
-/// Blocks kept in memory by all tables.
-const CACHE_BYTES: usize = 256 * MIB;
-/// Files kept open.
-const OPEN_FILES_MAX: i32 = 4_096;
+/// Copies of the store that are read beside it.
+pub mod beside;
+/// What the database is told about its tables.
+mod tuning;
 
 /// Why the database did not open.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +59,18 @@ pub enum Create {
     No,
 }
 
-/// The database, for its one writer.
+/// The database, for its one writer. Dropped, it closes: who reads beside it then gets no further.
 #[derive(Debug)]
 pub struct RocksStore {
     db: Arc<DB>,
+    /// Shared with those who read beside.
+    is_closed: Arc<AtomicBool>,
+}
+
+impl Drop for RocksStore {
+    fn drop(&mut self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
 }
 
 impl RocksStore {
@@ -73,21 +79,24 @@ impl RocksStore {
         if create == Create::No && !path.join("CURRENT").exists() {
             return Err(missing_or_forbidden(path));
         }
-        let cache = Cache::new_lru_cache(CACHE_BYTES);
+        let cache = new_cache();
         let tables = Table::ALL
             .iter()
             .map(|t| ColumnFamilyDescriptor::new(t.name(), table_options(*t, &cache)));
-        let mut options = database_options(create);
-        options.set_use_direct_io_for_flush_and_compaction(writes_directly(path));
+        let options = database_options(path, create);
         let db = DB::open_cf_descriptors(&options, path, tables)
             .map_err(|e| open_error(path, &e.into_string()))?;
-        Ok(Self { db: Arc::new(db) })
+        Ok(Self {
+            db: Arc::new(db),
+            is_closed: Arc::default(),
+        })
     }
 
     /// A handle for reads beside the writer.
     pub fn reader(&self) -> RocksReader {
         RocksReader {
             db: Arc::downgrade(&self.db),
+            is_closed: self.is_closed.clone(),
         }
     }
 
@@ -126,24 +135,46 @@ impl RocksStore {
 #[derive(Debug, Clone)]
 pub struct RocksReader {
     db: Weak<DB>,
+    is_closed: Arc<AtomicBool>,
 }
 
 impl RocksReader {
-    /// Runs `ask` over the state of this moment; `None` once the database is closed.
+    /// Runs `ask` over the state of this moment; `None` once the database is closed. When it closes meanwhile, the next
+    /// read fails: a process must not end before all its questions have, and may not wait for long ones.
     pub fn with_snapshot<T>(&self, ask: impl FnOnce(&(dyn Read + Sync)) -> T) -> Option<T> {
+        self.while_open().ok()?;
         let db = self.db.upgrade()?;
         let snapshot = db.snapshot();
-        Some(ask(&RocksSnapshot { db: &db, snapshot }))
+        let reader = self;
+        Some(ask(&RocksSnapshot {
+            db: &db,
+            snapshot,
+            reader,
+        }))
+    }
+
+    /// An error once the database is closed.
+    pub fn while_open(&self) -> Result<(), StoreError> {
+        match self.is_closed.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(StoreError {
+                operation: "reading",
+                table: "all",
+                reason: "the store is closed, for the program ends: ask again when it runs".to_owned(),
+            }),
+        }
     }
 }
 
 struct RocksSnapshot<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
+    reader: &'a RocksReader,
 }
 
 impl Read for RocksSnapshot<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reader.while_open()?;
         let found = self.snapshot.get_cf(family(self.db, table), key);
         found.map_err(|e| fault("reading", Some(table), e))
     }
@@ -151,7 +182,7 @@ impl Read for RocksSnapshot<'_> {
     fn scan(&self, table: Table, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let options = scan_options(table, from, to);
         let entries = self.snapshot.raw_iterator_cf_opt(family(self.db, table), options);
-        walk(entries, table, from, visit)
+        scan_while_open(self.reader, visit, |visit| walk(entries, table, from, visit))
     }
 }
 
@@ -189,6 +220,23 @@ impl Store for RocksStore {
             .write_opt(batch, &options)
             .map_err(|e| fault("committing", None, e))
     }
+}
+
+/// A scan that ends with an error as soon as the reader's database is closed.
+fn scan_while_open(
+    reader: &RocksReader,
+    visit: &mut Visit<'_>,
+    scan: impl FnOnce(&mut Visit<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut outcome = reader.while_open();
+    scan(&mut |key, value| {
+        outcome = reader.while_open();
+        match outcome {
+            Ok(()) => visit(key, value),
+            Err(_) => ControlFlow::Break(()),
+        }
+    })?;
+    outcome
 }
 
 /// Bytes of a change in a batch: key, value, two lengths, kind and table.
@@ -267,97 +315,4 @@ fn open_error(path: &Path, reason: &str) -> RocksOpenError {
             reason: reason.to_owned(),
         }
     }
-}
-
-/// Whether files in this folder can be written past the page cache. Flushes and compactions then are: what they write is
-/// not read soon, and copying it into fresh pages took an eighth of the aggregator's time.
-fn writes_directly(folder: &Path) -> bool {
-    use rustix::fs::{Mode, OFlags};
-    let probe = folder.join("direct-io");
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::DIRECT | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(&probe, flags, Mode::RUSR | Mode::WUSR).is_ok();
-    // What a file system refuses to open it may have made all the same.
-    drop(std::fs::remove_file(&probe));
-    opened
-}
-
-fn database_options(create: Create) -> Options {
-    let mut options = Options::default();
-    options.create_if_missing(create == Create::Yes);
-    // A table that a later release adds appears by itself.
-    options.create_missing_column_families(true);
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    options.set_track_and_verify_wals_in_manifest(true);
-    options.set_paranoid_checks(true);
-    options.set_recycle_log_file_num(0);
-    options.set_max_open_files(OPEN_FILES_MAX);
-    options.set_max_background_jobs(4);
-    // Tables that seldom change would else keep every log file alive.
-    options.set_max_total_wal_size(1 << 30);
-    options.set_db_write_buffer_size(768 * MIB);
-    options.set_bytes_per_sync(MIB as u64);
-    options.set_keep_log_file_num(8);
-    options.set_stats_dump_period_sec(0);
-    options
-}
-
-fn table_options(table: Table, cache: &Cache) -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(cache);
-    blocks.set_cache_index_and_filter_blocks(true);
-    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    let mut options = Options::default();
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_write_buffer_size(16 * MIB);
-    match table {
-        // Frames are compressed already; keys only rise, so that whole files move down as they are.
-        Table::Log => {
-            options.set_compression_type(DBCompressionType::None);
-            options.set_write_buffer_size(128 * MIB);
-            options.set_max_write_buffer_number(3);
-            options.set_target_file_size_base(128 * MIB as u64);
-            blocks.set_block_size(64 << 10);
-        }
-        Table::Headers => {
-            blocks.set_bloom_filter(10.0, false);
-            options.set_write_buffer_size(32 * MIB);
-            options.set_prefix_extractor(SliceTransform::create_fixed_prefix(HEADER_PREFIX));
-            options.set_memtable_prefix_bloom_ratio(0.1);
-        }
-        // Written again and again while an hour is open: the larger the buffer, the less of it reaches the disk.
-        Table::Cells => {
-            blocks.set_bloom_filter(10.0, false);
-            // Large enough that the tables of a compressed block do not cost more than what is in it.
-            blocks.set_block_size(16 << 10);
-            options.set_write_buffer_size(128 * MIB);
-            options.set_max_write_buffer_number(3);
-            options.set_level_zero_file_num_compaction_trigger(8);
-            options.set_bottommost_compression_type(DBCompressionType::Zstd);
-        }
-        Table::NodeHours => blocks.set_bloom_filter(10.0, false),
-        // Read by an owner's month: some 30 values that lie behind each other.
-        Table::Days => {
-            blocks.set_block_size(32 << 10);
-            options.set_write_buffer_size(32 * MIB);
-        }
-        // Looked up for what is not there yet.
-        Table::Receivables | Table::MoneyIndex | Table::Balances => {
-            blocks.set_bloom_filter(10.0, false);
-            options.set_write_buffer_size(8 * MIB);
-        }
-        Table::Documents => {
-            blocks.set_bloom_filter(10.0, false);
-            options.set_write_buffer_size(8 * MIB);
-            options.set_bottommost_compression_type(DBCompressionType::Zstd);
-        }
-        Table::Decisions
-        | Table::Held
-        | Table::Marks
-        | Table::LateParts
-        | Table::Inferences
-        | Table::Journal
-        | Table::Meta => {}
-    }
-    options.set_block_based_table_factory(&blocks);
-    options
 }
