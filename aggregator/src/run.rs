@@ -216,8 +216,11 @@ fn bind_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {
     anyhow!("TCP {address} {words} ({error})")
 }
 
-/// Has the writer write everything and end.
-pub(crate) async fn stop_writer(handle: &Handle, mut end: WriterEnd) -> anyhow::Result<()> {
+/// Has the writer write everything and end, and closes the store.
+///
+/// # Errors
+/// When the last commit failed, or took longer than a stop may.
+pub async fn stop_writer(handle: &Handle, mut end: WriterEnd) -> anyhow::Result<()> {
     let stopping = async {
         // When it has ended already there is nobody to tell.
         drop(handle.requests.send(Request::Stop).await);

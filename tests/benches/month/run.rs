@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tallyman_aggregator::handle::Handle;
 use tallyman_aggregator::io::rocks::Create;
+use tallyman_aggregator::run::stop_writer;
 use tallyman_aggregator::{closer, monthly, whole, writer};
 use tallyman_aggregator_core::accounts::run as core;
 use tallyman_aggregator_core::accounts::what_if::{Ask, Prices};
@@ -75,8 +76,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
         bail!("what to do, and a folder");
     };
     let store = fill::open(Path::new(folder), Create::No)?;
-    // Nobody waits for the writer: the process ends with what is durable.
-    let (handle, _end) = writer::start(store)?;
+    let (handle, end) = writer::start(store)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -94,6 +94,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
         HOUR => serde_json::to_string(&super::hour::measure(&handle, Path::new(folder))?)?,
         _ => serde_json::to_string(&measure(&handle, &runtime)?)?,
     };
+    runtime.block_on(stop_writer(&handle, end))?;
     println!("{said}");
     Ok(())
 }
