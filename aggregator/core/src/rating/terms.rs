@@ -12,7 +12,7 @@ use super::RatingError;
 use super::book::{BookVersions, Fault, Item, ItemKey, PriceBook};
 use super::calendar::{Day, Month};
 use super::days::Days;
-use super::policy::{Cut, Titles};
+use super::policy::{Cut, TaxRate, Titles};
 
 /// Terms without faults.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Terms {
     pub commitment: Option<Price>,
     /// No tax is due.
     pub tax_exempt: bool,
+    /// Rates in place of the price book's, one for a class.
+    pub taxes: Vec<TaxRate>,
     /// Tiers and allowances count the usage of all its tenants together.
     pub pools: bool,
     /// In the order of the file, which is that of use.
@@ -80,6 +82,7 @@ impl Terms {
             subscriptions: Vec::new(),
             commitment: None,
             tax_exempt: false,
+            taxes: Vec::new(),
             pools: false,
             coupons: Vec::new(),
             overrides: Vec::new(),
@@ -125,6 +128,21 @@ impl Terms {
             let quantities = included.map_or(&[][..], |it| &it.quantities[..]);
             (!items.is_empty() || !quantities.is_empty()).then(|| book.with(&items, quantities, self.digest))
         })
+    }
+
+    /// The rates that the account pays by a book: its own ones in place of the book's, and those of other classes behind them.
+    pub fn taxes_with<'a>(&'a self, book: &'a PriceBook) -> Vec<&'a TaxRate> {
+        if self.tax_exempt {
+            return Vec::new();
+        }
+        let own = |class: &str| self.taxes.iter().find(|it| it.class == class);
+        let of_book = &book.policies().taxes;
+        let others = self
+            .taxes
+            .iter()
+            .filter(|it| book.policies().tax(&it.class).is_none());
+        let replaced = of_book.iter().map(|it| own(&it.class).unwrap_or(it));
+        replaced.chain(others).collect()
     }
 
     /// Whether its tenants have different prices.

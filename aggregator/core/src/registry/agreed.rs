@@ -27,12 +27,12 @@ impl Registry {
             return Ok(());
         };
         for item in terms.overrides.iter().map(|it| &it.item) {
-            let taxes = books.at(from).map_or(&[][..], |it| &it.policies().taxes);
+            let taxes = books.at(from).map_or_else(Vec::new, |it| terms.taxes_with(it));
             let (key, class) = (item.key(), item.tax_class());
             if !taxes.is_empty() && taxes.iter().all(|it| it.class != class) {
                 return Err(Rejected::Invalid(format!(
                     "item `{key}`: no `[[tax]]` of the price book has its tax class `{class}`, so it would be untaxed; correct it, \
-                     or add a book with a tax for it first, of 0 percent if there is none"
+                     give it a rate of its own by a `[[tax]]` here, or add a book with a tax for it first, of 0 percent if there is none"
                 )));
             }
             if let Some(reason) = item.absurd_price() {

@@ -74,6 +74,8 @@ pub struct Agreed {
     pub before: Vec<Subscription>,
     pub commitment: Option<Ratio>,
     pub tax_exempt: bool,
+    /// Rates of its own, by class.
+    pub taxes: Vec<(String, Ratio)>,
     pub coupons: Vec<Coupon>,
     /// Key, amount, items.
     pub grants: Vec<(String, Ratio, Vec<String>)>,
@@ -476,7 +478,14 @@ impl Made<'_> {
             .collect();
         let mut total = self.due();
         rows.extend(self.off.iter().chain(&self.credits).cloned());
-        for (class, rate) in self.policies.taxes.iter().filter(|_| !self.agreed.tax_exempt) {
+        let mut rates = self.policies.taxes.clone();
+        for (class, own) in &self.agreed.taxes {
+            match rates.iter_mut().find(|(it, _)| it == class) {
+                Some((_, rate)) => *rate = *own,
+                None => rates.push((class.clone(), *own)),
+            }
+        }
+        for (class, rate) in rates.iter().filter(|_| !self.agreed.tax_exempt) {
             let of: Vec<&Line> = self.lines.iter().filter(|it| it.class == *class).collect();
             if of.is_empty() {
                 continue;

@@ -314,6 +314,12 @@ pub fn terms(agreed: &Agreed, pools: bool, overrides: &[(Option<String>, Item)])
         }
         text.push_str(&cut(&it.cut));
     }
+    for (class, rate) in &agreed.taxes {
+        put!(
+            text,
+            "\n[[tax]]\nclass = \"{class}\"\ntitle = \"Own\"\npercent = \"{rate}\""
+        );
+    }
     for (tenant, own) in overrides {
         put!(text, "\n[[item]]");
         if let Some(tenant) = tenant {

@@ -10,8 +10,9 @@ use super::super::calendar::{Day, Month};
 use super::super::tariff::{Allowance, Over};
 use super::super::terms::{Coupon, Override, Subscription, Terms};
 use super::charges::parse_price;
+use super::fits::check_own_taxes;
 use super::parse::{parse_item, path_of, taken};
-use super::policies::{each, parse_cut, parse_items_of, parse_key, parse_named};
+use super::policies::{each, parse_cut, parse_items_of, parse_key, parse_named, parse_taxes};
 use super::reader::{Faults, Reader};
 use super::shares::{Takes, resolve, too_fine};
 use super::{BOOK_BYTES_MAX, Charge, Fault, Item, ItemKey, PriceBook};
@@ -27,6 +28,7 @@ const TERMS_KEYS: &[&str] = &[
     "tax_exempt",
     "pools",
     "coupon",
+    "tax",
     "item",
 ];
 const SUBSCRIPTION_KEYS: &[&str] = &["plan", "from", "until"];
@@ -77,6 +79,7 @@ fn read(reader: &Reader<'_, '_>, text: &str, book: &PriceBook, faults: &mut Faul
         parse_coupon(it, faults, &items)
     });
     let overrides = parse_overrides(reader, (book, &subscriptions), faults);
+    let taxes = parse_taxes(reader, faults);
     if pools == Some(true)
         && let Some(at) = overrides
             .iter()
@@ -85,16 +88,19 @@ fn read(reader: &Reader<'_, '_>, text: &str, book: &PriceBook, faults: &mut Faul
     {
         reader.fault(faults, at, "tenants with prices of their own can't be pooled");
     }
-    Some(Terms {
+    let terms = Terms {
         class: class?,
         subscriptions,
         commitment: commitment?,
         tax_exempt: tax_exempt?,
+        taxes,
         pools: pools?,
         coupons,
         overrides,
         digest: Digest::of(&[text.as_bytes()]),
-    })
+    };
+    check_own_taxes(reader, &terms, book, faults);
+    Some(terms)
 }
 
 /// Plans of the short form and of tables of their own, in the order of their days.

@@ -8,10 +8,11 @@ use tallyman_common::money::Price;
 
 use super::super::policy::Policies;
 use super::super::tariff::Shape;
+use super::super::terms::Terms;
 use super::super::unit::Unit;
 use super::parse::path_of;
 use super::reader::{Faults, Reader};
-use super::{Charge, DEFAULT_TAX_CLASS, Item, ItemKey};
+use super::{Charge, DEFAULT_TAX_CLASS, Item, ItemKey, PriceBook};
 
 /// Prices above these are taken for slips of the pen: so much for so many base units. More than the dearest thing
 /// of its kind costs in the currency with the smallest unit.
@@ -96,6 +97,36 @@ fn check_taxes(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[Item],
                 known(&classes)
             );
             faults.add(table.offset, &format!("tax `{}`", tax.class), reason);
+        }
+    }
+}
+
+/// Own rates of an account are for classes that something has which it may be billed for.
+pub(super) fn check_own_taxes(
+    reader: &Reader<'_, '_>,
+    terms: &Terms,
+    book: &PriceBook,
+    faults: &mut Faults<'_>,
+) {
+    let policies = book.policies();
+    let mut classes: Vec<&str> = [DEFAULT_TAX_CLASS].into();
+    classes.extend(policies.taxes.iter().map(|it| it.class.as_str()));
+    classes.extend(book.items().iter().map(Item::tax_class));
+    classes.extend(policies.surcharges.iter().map(|it| it.tax_class.as_str()));
+    classes.extend(policies.plans.iter().map(|it| it.tax_class.as_str()));
+    classes.extend(terms.overrides.iter().map(|it| it.item.tax_class()));
+    classes.sort_unstable();
+    classes.dedup();
+    for (tax, table) in terms.taxes.iter().zip(reader.tables(faults, "tax")) {
+        let path = format!("tax `{}`", tax.class);
+        if terms.tax_exempt {
+            faults.add(table.offset, &path, "`tax_exempt = true` says that none is due");
+        } else if !classes.contains(&tax.class.as_str()) {
+            let reason = format!(
+                "nothing in the price book has this tax class; {}",
+                known(&classes)
+            );
+            faults.add(table.offset, &path, reason);
         }
     }
 }

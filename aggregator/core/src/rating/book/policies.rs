@@ -68,7 +68,7 @@ pub(super) fn parse_policies(
         plans: each(reader, faults, "plan", PLAN_KEYS, |it, faults| {
             parse_plan(it, faults, of)
         }),
-        taxes: each(reader, faults, "tax", TAX_KEYS, parse_tax),
+        taxes: parse_taxes(reader, faults),
     };
     unique(
         reader,
@@ -87,12 +87,6 @@ pub(super) fn parse_policies(
         faults,
         "plan",
         policies.plans.iter().map(|it| it.key.as_str()),
-    );
-    unique(
-        reader,
-        faults,
-        "tax",
-        policies.taxes.iter().map(|it| it.class.as_str()),
     );
     (faults.count() == count).then_some(policies)
 }
@@ -349,6 +343,13 @@ fn cannot_include(item: &Item) -> Option<&'static str> {
         Charge::Metered(_) => None,
         _ => Some("no metered price"),
     }
+}
+
+/// Reads the tables of taxes, one for a class at most.
+pub(super) fn parse_taxes(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Vec<TaxRate> {
+    let taxes = each(reader, faults, "tax", TAX_KEYS, parse_tax);
+    unique(reader, faults, "tax", taxes.iter().map(|it| it.class.as_str()));
+    taxes
 }
 
 fn parse_tax(reader: &Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<TaxRate> {

@@ -9,21 +9,18 @@ use crate::rating::RatingError;
 
 impl Draft<'_> {
     pub(super) fn taxes(&self) -> Result<Vec<Tax>, RatingError> {
-        if self.input.terms.tax_exempt {
-            return Ok(Vec::new());
-        }
-        let policies = self.book.policies();
+        let is_included = self.book.policies().tax_included;
         let mut bases: BTreeMap<&str, Money> = BTreeMap::new();
         for (line, left) in self.lines.iter().zip(&self.left) {
             let basis = bases.entry(&line.tax_class).or_insert(self.zero());
             *basis = basis.checked_add(*left).map_err(RatingError::Total)?;
         }
         let mut taxes = Vec::new();
-        for rate in &policies.taxes {
+        for rate in self.input.terms.taxes_with(self.book) {
             let Some(basis) = bases.get(rate.class.as_str()).copied() else {
                 continue;
             };
-            let amount = if policies.tax_included {
+            let amount = if is_included {
                 included(basis, rate.percent)
             } else {
                 self.percent(rate.percent, WideAmount::of_money(basis))
@@ -34,7 +31,7 @@ impl Draft<'_> {
                 percent: rate.percent,
                 basis,
                 amount: amount.map_err(RatingError::Total)?,
-                is_included: policies.tax_included,
+                is_included,
             });
         }
         Ok(taxes)

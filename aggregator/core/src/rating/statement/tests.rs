@@ -4,6 +4,8 @@
 mod dated;
 // Percentages of long numbers.
 mod percent;
+// Taxes by class, and those of an account.
+mod tax;
 
 use std::sync::Arc;
 
@@ -471,54 +473,6 @@ fn coupons_for_months() {
     }
 }
 
-/// Protects: tax per class over what is left of its lines, rounded once per rate; included tax adds nothing; the exempt pay none.
-#[test]
-fn taxes_per_class() {
-    let taxes = "[[tax]]\nclass = \"standard\"\ntitle = \"VAT\"\npercent = \"6\"\n[[tax]]\nclass = \"reduced\"\ntitle = \"VAT\"\npercent = \"3\"\n\
-                 [[discount]]\nkey = \"a\"\ntitle = \"A\"\namount = \"10\"\n";
-    let usage = &[("acme", 0, "cpu", "66.67"), ("acme", 0, "disk", "3333")];
-    check(
-        &Case {
-            policies: taxes,
-            usage,
-            ..PLAIN
-        },
-        &[
-            "acme: cpu 66.67",
-            "acme: disk 33.33",
-            "discount: a -10.00",
-            "tax: standard 6% of 60.00 3.60",
-            "tax: reduced 3% of 30.00 0.90",
-            "total 94.50",
-        ],
-    );
-    let included = format!("tax_included = true\n{taxes}");
-    check(
-        &Case {
-            policies: &included,
-            usage,
-            ..PLAIN
-        },
-        &[
-            "acme: cpu 66.67",
-            "acme: disk 33.33",
-            "discount: a -10.00",
-            "tax: standard 6% of 60.00 3.40",
-            "tax: reduced 3% of 30.00 0.87",
-            "total 90.00",
-        ],
-    );
-    let terms = "format = 1\ntax_exempt = true";
-    check(
-        &Case {
-            policies: taxes,
-            terms,
-            ..PLAIN
-        },
-        &["acme: cpu 100.00", "discount: a -10.00", "total 90.00"],
-    );
-}
-
 /// Protects: a price of its own is one tenant's, and the others keep the book's.
 #[test]
 fn prices_of_a_tenant() {
@@ -573,7 +527,10 @@ fn faults_of_terms_and_policies() {
         ("[[coupon]]\nkey = \"c\"\ntitle = \"C\"\npercent = \"101\"\nfrom = \"2026-01\"", "line 5: coupon 1: `percent = \"101\"` takes off more than there is"),
         ("[[coupon]]\nkey = \"c\"\ntitle = \"C\"\nfrom = \"2026-01\"", "line 2: coupon 1: one of `percent`, `amount` and `steps` is wanted"),
         ("[[item]]\nkey = \"gpu\"\ntitle = \"G\"\nmodel = \"free\"", "line 2: item `gpu`: the price book `T` has no such item"),
-        ("owner = \"x\"", "line 2: terms: unknown key `owner`; known are `format`, `class`, `plan`, `plan_from`, `plan_until`, `subscription`, `commitment`, `tax_exempt`, `pools`, `coupon`, `item`"),
+        ("[[tax]]\nclass = \"stnadard\"\ntitle = \"T\"\npercent = \"6\"", "line 2: tax `stnadard`: nothing in the price book has this tax class; known are `reduced`, `standard`"),
+        ("tax_exempt = true\n[[tax]]\nclass = \"standard\"\ntitle = \"T\"\npercent = \"6\"", "line 3: tax `standard`: `tax_exempt = true` says that none is due"),
+        ("[[tax]]\nclass = \"standard\"\ntitle = \"T\"\npercent = \"6\"\n[[tax]]\nclass = \"standard\"\ntitle = \"U\"\npercent = \"7\"", "line 2: tax `standard`: is there twice"),
+        ("owner = \"x\"", "line 2: terms: unknown key `owner`; known are `format`, `class`, `plan`, `plan_from`, `plan_until`, `subscription`, `commitment`, `tax_exempt`, `pools`, `coupon`, `tax`, `item`"),
     ];
     for (rest, wanted) in table {
         let faults = Terms::parse(&format!("format = 1\n{rest}\n"), book).expect_err(wanted);

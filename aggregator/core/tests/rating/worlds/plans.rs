@@ -45,10 +45,15 @@ impl Maker {
             before: Vec::new(),
             commitment: None,
             tax_exempt: self.chance.once_in(6),
+            taxes: Vec::new(),
             coupons: Vec::new(),
             grants: Vec::new(),
             ahead: Vec::new(),
         };
+        if !agreed.tax_exempt && self.chance.once_in(3) {
+            let rate = self.chance.decimal(99, 2);
+            agreed.taxes.push(("standard".to_owned(), rate));
+        }
         let commitment = self.chance.decimal(3000, 3);
         agreed.commitment = self.chance.once_in(4).then_some(commitment);
         for at in 0..self.chance.below(3) {
