@@ -14,7 +14,7 @@ use tallyman_aggregator_core::aggregator::{Aggregator, Answer, Asker, Event, ini
 use tallyman_aggregator_core::log::decode_decision;
 use tallyman_aggregator_core::memory::MemoryStore;
 use tallyman_aggregator_core::ports::Table;
-use tallyman_aggregator_core::rating::{Day, Days};
+use tallyman_aggregator_core::rating::{Moment, Moments};
 use tallyman_aggregator_core::registry::Command;
 use tallyman_aggregator_core::registry::money::{Adjusted, Allocation, BilledFee, Granted, MoneyAct, Rest};
 use tallyman_common::money::Money;
@@ -271,16 +271,16 @@ fn line() -> Line {
 }
 
 fn fee() -> BilledFee {
-    let day = |text: &str| Day::parse(text).expect("a day");
-    let (from, until) = (day("2026-12-01"), day("2027-01-01"));
+    let moment = |text: &str| Moment::parse(text).expect("a moment");
+    let (from, until) = (moment("2026-12-01"), moment("2027-01-01"));
     BilledFee {
         plan: own("pro"),
         title: own("专业版"),
         tax_class: own("standard"),
         from,
         until,
-        more: Days::between(from, until),
-        less: Days::none(),
+        more: Moments::between(from, until),
+        less: Moments::none(),
         fee: Money::parse("10.00 CNY").expect("money"),
         net: Money::parse("8.00 CNY").expect("money"),
     }

@@ -17,7 +17,7 @@ use crate::log::prefix_end;
 use crate::ports::{Table, try_scan};
 use crate::rating::policy::Titles;
 use crate::rating::statement::{BilledAhead, FeePeriod};
-use crate::rating::{Days, ItemKey, Month};
+use crate::rating::{ItemKey, Moments, Month};
 
 /// What an invoice has of fees.
 struct Invoice {
@@ -62,7 +62,7 @@ fn invoices(books: Books<'_>, account: &str, month: Month) -> Result<Vec<Invoice
         let fees: Vec<BilledFee> = parse(Table::MoneyIndex, value)?;
         let fees: Vec<BilledFee> = fees
             .into_iter()
-            .filter(|it| it.until > month.first_day())
+            .filter(|it| it.until > month.first_day().into())
             .collect();
         if !fees.is_empty() {
             found.push((key[from.len()..].to_vec(), fees));
@@ -157,12 +157,12 @@ fn add(
             },
             tax_class: fee.tax_class.clone(),
             period,
-            days: Days::none(),
+            time: Moments::none(),
             fee: zero,
             net: zero,
             is_settled: false,
         });
-    sum.days = sum.days.with(&fee.more).without(&fee.less);
+    sum.time = sum.time.with(&fee.more).without(&fee.less);
     sum.fee = sum.fee.checked_add(fee.fee).map_err(rating)?;
     sum.net = sum.net.checked_add(net).map_err(rating)?;
     sum.is_settled |= is_later;

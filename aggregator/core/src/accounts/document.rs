@@ -263,7 +263,7 @@ pub struct Document {
     /// Earlier months whose late usage it bills.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adjusted: Vec<Adjusted>,
-    /// For which days its fees of plans are, and what is left of them.
+    /// For which time its fees of plans are, and what is left of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fees: Vec<BilledFee>,
 }

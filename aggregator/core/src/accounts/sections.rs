@@ -142,15 +142,15 @@ fn note(cause: &Cause, language: &str) -> Option<String> {
             }
             .to_owned(),
         ),
-        Cause::Fee { period, days, of } => Some(if zh {
-            format!("{period}: {days}/{of} 天")
+        Cause::Fee { period, time, of } => Some(if zh {
+            format!("{period}: {}/{of} 天", time.text("天"))
         } else {
-            format!("{period}: {days} of {of} days")
+            format!("{period}: {time} of {of} days")
         }),
     }
 }
 
-/// For which days the fees of a statement are, and what is left of each.
+/// For which time the fees of a statement are, and what is left of each.
 pub(super) fn fees(made: &Statement, language: &str) -> Vec<BilledFee> {
     let of_line = |it: &statement::FeeOfLine| {
         let line = &made.lines[it.line];

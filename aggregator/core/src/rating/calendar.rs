@@ -37,6 +37,9 @@ pub enum CalendarError {
     /// Not a day.
     #[error("`{0}` is not a day such as `2026-01-31`")]
     NotADay(String),
+    /// Neither a day nor a second of one.
+    #[error("`{0}` is neither a day such as `2026-01-31` nor a second of one such as `2026-01-31T10:30:00`")]
+    NotAMoment(String),
     /// Before 1970 or after 9999.
     #[error("outside the years 1970 to 9999")]
     OutOfRange,
@@ -175,6 +178,11 @@ impl Day {
     /// The same day so many years later; February 28 where there is no 29.
     pub fn after_years(self, years: i16) -> Result<Self, CalendarError> {
         step(self.0, Span::new().years(years)).map(Self)
+    }
+
+    /// Of a civil date.
+    pub(super) fn from_date(date: Date) -> Self {
+        Self(date)
     }
 
     /// The civil date.

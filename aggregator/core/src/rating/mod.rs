@@ -10,12 +10,12 @@
 pub mod book;
 /// Hours, days and months of a billing time zone.
 pub mod calendar;
-/// Sets of days.
-pub mod days;
 /// Instants as text, and back.
 pub mod instant;
 /// Tiers: the function F(q) from a quantity to an amount.
 pub mod ladder;
+/// Seconds of a calendar without a zone, and sets of them.
+pub mod moments;
 /// The same rating over files, without a store.
 pub mod offline;
 /// From quantities to rated lines, hour by hour.
@@ -50,8 +50,8 @@ use tallyman_common::time::Hour;
 
 pub use book::{BookVersions, Charge, Fault, Item, ItemKey, Over, PriceBook, Selection};
 pub use calendar::{BillingZone, Day, Month, hour_text, parse_hour};
-pub use days::Days;
 pub use ladder::TierPart;
+pub use moments::{Length, Moment, Moments};
 pub use period::{HourUsage, Position, RatedLine, rate_hour, rate_period};
 pub use select::{MeterSum, quantities_of_hour, quantity_of};
 pub use sums::MonthSums;

@@ -10,8 +10,8 @@ use tallyman_common::money::Price;
 
 use super::RatingError;
 use super::book::{BookVersions, Fault, Item, ItemKey, PriceBook};
-use super::calendar::{Day, Month};
-use super::days::Days;
+use super::calendar::Month;
+use super::moments::{Moment, Moments};
 use super::policy::{Cut, TaxRate, Titles};
 
 /// Terms without faults.
@@ -37,15 +37,15 @@ pub struct Terms {
     pub digest: Digest,
 }
 
-/// A plan, from a day on.
+/// A plan, from a moment on, in the account's zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// Which plan of the price book.
     pub plan: ItemKey,
-    /// First day.
-    pub from: Day,
-    /// First day without it.
-    pub until: Option<Day>,
+    /// Its begin.
+    pub from: Moment,
+    /// The first moment without it.
+    pub until: Option<Moment>,
 }
 
 /// A coupon that the account redeemed.
@@ -96,19 +96,22 @@ impl Terms {
         super::book::parse_terms(text, book)
     }
 
-    /// The plan that counts in a month: of those that have a day of it the one with the most, of as many the later one.
-    /// What belongs to a plan is not for months in which no day has it.
+    /// The plan that counts in a month: of those that have some of it the one with the most, of as much the later one.
+    /// What belongs to a plan is not for months that have nothing of it.
     pub fn plan_in(&self, month: Month) -> Option<&ItemKey> {
-        let next = month.next().ok()?.first_day();
-        let mut days: BTreeMap<&ItemKey, (u32, Day)> = BTreeMap::new();
+        let (first, next) = (month.first_day().into(), month.next().ok()?.first_day().into());
+        let mut times: BTreeMap<&ItemKey, (Moments, Moment)> = BTreeMap::new();
         for it in &self.subscriptions {
-            let own = it.days(month.first_day(), next);
+            let own = it.time(first, next);
             if !own.is_empty() {
-                let (sum, last) = days.entry(&it.plan).or_insert((0, it.from));
-                (*sum, *last) = (*sum + own.count(), it.from);
+                let (all, last) = times.entry(&it.plan).or_insert((Moments::none(), it.from));
+                (*all, *last) = (all.with(&own), it.from);
             }
         }
-        let counts = days.into_iter().max_by_key(|(_, it)| *it);
+        let lengths = times
+            .into_iter()
+            .map(|(plan, (time, last))| (plan, (time.length(), last)));
+        let counts = lengths.max_by_key(|(_, it)| *it);
         counts.map(|(plan, _)| plan)
     }
 
@@ -152,10 +155,10 @@ impl Terms {
 }
 
 impl Subscription {
-    /// Its days among those of `from..until`.
-    pub fn days(&self, from: Day, until: Day) -> Days {
+    /// What it has of `from..until`.
+    pub fn time(&self, from: Moment, until: Moment) -> Moments {
         let until = self.until.map_or(until, |own| own.min(until));
-        Days::between(self.from.max(from), until)
+        Moments::between(self.from.max(from), until)
     }
 }
 

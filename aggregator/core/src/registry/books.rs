@@ -15,7 +15,7 @@ use tallyman_common::time::Hour;
 use super::Registry;
 use super::command::Rejected;
 use crate::rating::calendar::{CalendarError, Month};
-use crate::rating::{BillingZone, PriceBook, Terms, hour_text};
+use crate::rating::{BillingZone, Moment, PriceBook, Terms, hour_text};
 
 /// Accounts that a refusal names; the others are counted.
 const NAMED_MAX: usize = 10;
@@ -237,14 +237,14 @@ fn unmet(
     zone: &BillingZone,
     hours: &Range<Hour>,
 ) -> Result<Vec<String>, CalendarError> {
-    let first = zone.day_of(hours.start)?;
-    let last = match hours.end {
+    let first = Moment::from(zone.day_of(hours.start)?);
+    let end = match hours.end {
         Hour(u32::MAX) => None,
-        end => Some(zone.day_of(Hour(end.0 - 1))?),
+        end => Some(Moment::from(zone.day_of(Hour(end.0 - 1))?.next()?)),
     };
     let mut lacks = Vec::new();
     for it in &terms.subscriptions {
-        let goes_on = it.until.is_none_or(|until| until > first) && last.is_none_or(|last| it.from <= last);
+        let goes_on = it.until.is_none_or(|until| until > first) && end.is_none_or(|end| it.from < end);
         if goes_on && book.policies().plan(&it.plan).is_none() {
             lacks.push(format!("has plan `{}`", it.plan));
         }

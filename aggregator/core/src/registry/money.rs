@@ -6,7 +6,7 @@ use tallyman_common::ids::Digest;
 use tallyman_common::money::Money;
 use tallyman_common::time::WallMs;
 
-use crate::rating::{Day, Days};
+use crate::rating::{Moment, Moments};
 
 /// What a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -204,17 +204,17 @@ pub struct BilledFee {
     pub title: String,
     /// Its tax class.
     pub tax_class: String,
-    /// First day of the month or year that the whole fee is for.
-    pub from: Day,
-    /// First day after it.
-    pub until: Day,
-    /// Days of it that are billed, each interval with the first day behind it.
-    #[serde(default, skip_serializing_if = "Days::is_empty")]
-    pub more: Days,
-    /// Days of it that come back.
-    #[serde(default, skip_serializing_if = "Days::is_empty")]
-    pub less: Days,
-    /// The fee of these days before coupons and credits; negative where it comes back.
+    /// Begin of the month or year that the whole fee is for.
+    pub from: Moment,
+    /// The first moment after it.
+    pub until: Moment,
+    /// What is billed of it, each interval with the first moment behind it.
+    #[serde(default, skip_serializing_if = "Moments::is_empty")]
+    pub more: Moments,
+    /// What comes back of it.
+    #[serde(default, skip_serializing_if = "Moments::is_empty")]
+    pub less: Moments,
+    /// The fee of this time before coupons and credits; negative where it comes back.
     pub fee: Money,
     /// What they left of it.
     pub net: Money,

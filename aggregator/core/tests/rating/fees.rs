@@ -1,11 +1,14 @@
-//! The naive model of fees: day by day, as sets of numbered days (docs/PRICES.md). Fractions; calls nothing of the product.
+//! The naive model of fees: half day by half day, as sets of numbered ones (docs/PRICES.md). Fractions; calls nothing of the product.
 
 use std::collections::BTreeSet;
 
 use crate::exact::Ratio;
 use crate::month::{Agreed, Plan, Policies};
 
-/// A plan from a day on. Days are counted from the first of January 1900.
+/// Parts of a day that are counted: a plan may begin and end at noon.
+pub const PARTS: u32 = 2;
+
+/// A plan from a half day on. They are counted from the first of January 1900.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     pub plan: String,
@@ -37,7 +40,7 @@ pub struct Fee {
 type Period = (u32, u32);
 
 /// How many days a month has; months are counted from the year 0.
-pub fn length(month: u32) -> u32 {
+fn length(month: u32) -> u32 {
     let (year, number) = (month / 12, month % 12 + 1);
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match number {
@@ -48,26 +51,26 @@ pub fn length(month: u32) -> u32 {
     }
 }
 
-/// The number of a month's day, counted from 0.
+/// The number of the first half of a month's day, counted from 0.
 pub fn day(month: u32, day: u32) -> u32 {
-    (1900 * 12..month).map(length).sum::<u32>() + day
+    ((1900 * 12..month).map(length).sum::<u32>() + day) * PARTS
 }
 
-/// The month of a numbered day, and its day there from 0.
-pub fn month_of(mut day: u32) -> (u32, u32) {
-    let mut month = 1900 * 12;
+/// The month of a numbered half day, its day there from 0, and which half.
+pub fn month_of(part: u32) -> (u32, u32, u32) {
+    let (mut day, mut month) = (part / PARTS, 1900 * 12);
     while day >= length(month) {
         day -= length(month);
         month += 1;
     }
-    (month, day)
+    (month, day, part % PARTS)
 }
 
-/// The same day some years later, or the last one of its month.
+/// The same half day some years later, or the last one of its month.
 fn years_later(from: u32, years: u32) -> u32 {
-    let (month, own) = month_of(from);
+    let (month, own, half) = month_of(from);
     let month = month + 12 * years;
-    day(month, own.min(length(month) - 1))
+    day(month, own.min(length(month) - 1)) + half
 }
 
 /// The year of a plan's cycles that has a day, if the plan had begun.
@@ -83,7 +86,7 @@ pub fn counting<'p>(policies: &'p Policies, own: &[Subscription], month: u32) ->
     let mut best: Option<(usize, u32, &Plan)> = None;
     for plan in &policies.plans {
         let of_plan: Vec<&Subscription> = own.iter().filter(|it| it.plan == plan.key).collect();
-        let days = (first..first + length(month)).filter(|day| of_plan.iter().any(|it| has(it, *day)));
+        let days = (first..day(month + 1, 0)).filter(|day| of_plan.iter().any(|it| has(it, *day)));
         let days: Vec<u32> = days.collect();
         if let Some(last) = days.last()
             && best.is_none_or(|(count, day, _)| (days.len(), *last) > (count, day))

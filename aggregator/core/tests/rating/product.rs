@@ -9,7 +9,7 @@ use tallyman_aggregator_core::rating::statement::{
     BilledAhead, FeePeriod, Grant, Input, Statement, statement,
 };
 use tallyman_aggregator_core::rating::{
-    BillingZone, BookVersions, Day, Days, HourUsage, ItemKey, Month, MonthSums, Position, PriceBook,
+    BillingZone, BookVersions, HourUsage, ItemKey, Moment, Moments, Month, MonthSums, Position, PriceBook,
     RatedLine, Terms, rate_hour,
 };
 use tallyman_common::money::{Money, Quantity};
@@ -186,7 +186,7 @@ impl Read {
 }
 
 fn ahead(it: &Ahead, month: Month) -> BilledAhead {
-    let day = |text: &String| Day::parse(text).expect("a day");
+    let day = |text: &String| Moment::parse(text).expect("a moment");
     let period = it.period.as_ref().map(|[from, until]| FeePeriod {
         from: day(from),
         until: day(until),
@@ -195,7 +195,7 @@ fn ahead(it: &Ahead, month: Month) -> BilledAhead {
     let days = it
         .days
         .as_ref()
-        .map(|[from, until]| Days::between(day(from), day(until)));
+        .map(|[from, until]| Moments::between(day(from), day(until)));
     BilledAhead {
         plan: key(&it.plan),
         titles: Titles {
@@ -204,7 +204,7 @@ fn ahead(it: &Ahead, month: Month) -> BilledAhead {
         },
         tax_class: "standard".to_owned(),
         period,
-        days: days.unwrap_or_else(|| Days::between(period.from, period.until)),
+        time: days.unwrap_or_else(|| Moments::between(period.from, period.until)),
         fee: Money::parse(&it.fee).expect("money"),
         net: Money::parse(&it.net).expect("money"),
         is_settled: it.is_settled,

@@ -331,7 +331,7 @@ fn terms() {
     let table = [
         ("plan = \"gold\"\nplan_from = \"2026-01-01\"".to_owned(), "line 2: terms: the price book `T` has no plan `gold`"),
         ("plan = \"pro\"".to_owned(),                              "line 1: terms: `plan_from` is missing"),
-        ("plan = \"pro\"\nplan_from = \"2026-02-30\"".to_owned(),  "line 3: terms: `2026-02-30` is not a day such as `2026-01-31`"),
+        ("plan = \"pro\"\nplan_from = \"2026-02-30\"".to_owned(),  "line 3: terms: `2026-02-30` is neither a day such as `2026-01-31` nor a second of one such as `2026-01-31T10:30:00`"),
         ("plan = \"pro\"\nplan_from = \"2026-02-02\"\nplan_until = \"2026-02-02\"".to_owned(), "line 4: terms: `plan_until` is not after `plan_from`"),
         (format!("{short}plan_until = \"2026-02-03\"\n{more}from = \"2026-02-02\""),
          "line 5: terms: plan `pro` begins on 2026-02-02, and plan `pro` before it ends on 2026-02-03"),

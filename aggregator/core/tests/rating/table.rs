@@ -162,7 +162,7 @@ fn line_row(line: &StatementLine) -> Row {
         Cause::Maximum(tenant) => format!("{tenant}: {item}, above the maximum"),
         Cause::Surcharge => format!("surcharge {item}"),
         Cause::Commitment => "missing to the commitment".to_owned(),
-        Cause::Fee { period, days, of } => format!("fee {item}, {period}, {days} of {of} days"),
+        Cause::Fee { period, time, of } => format!("fee {item}, {period}, {time} of {of} days"),
         Cause::Late { month, .. } => format!("{month}: {item}"),
     };
     let quantity = line.quantity.map(|it| it.to_string());

@@ -20,10 +20,11 @@ pub fn month(number: u32) -> String {
     format!("{:04}-{:02}", number / 12, number % 12 + 1)
 }
 
-/// A numbered day.
+/// A numbered half day.
 pub fn day(number: u32) -> String {
-    let (month_number, own) = fees::month_of(number);
-    format!("{}-{:02}", month(month_number), own + 1)
+    let (month_number, own, half) = fees::month_of(number);
+    let time = if half > 0 { "T12:00:00" } else { "" };
+    format!("{}-{:02}{time}", month(month_number), own + 1)
 }
 
 pub fn money(amount: Ratio, currency: &str) -> String {

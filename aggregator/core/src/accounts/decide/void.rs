@@ -156,8 +156,7 @@ pub(super) fn months_ahead(fees: &[BilledFee], own: &str) -> Result<BTreeSet<Mon
     let month = |text: &str| Month::parse(text).map_err(|e| Refusal::invalid(e.to_string()));
     let (own, mut found) = (month(own)?, BTreeSet::new());
     for fee in fees.iter().filter(|it| it.fee.minor_units() > 0) {
-        let day = fee.from.to_string();
-        let begins = month(day.get(..7).unwrap_or(&day))?;
+        let begins = fee.from.month();
         if begins > own {
             found.insert(begins);
         }

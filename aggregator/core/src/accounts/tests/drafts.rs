@@ -9,7 +9,7 @@ use crate::accounts::document::{
     Adjusted, BilledFee, Coverage, DOCUMENT_FORMAT, Deduction, Document, Kind, Line, Party, Period, Section,
     SectionKind, Tax,
 };
-use crate::rating::Days;
+use crate::rating::Moments;
 
 /// A draft: one line of `subtotal`, and what the words add: `tax 6.00`, `included 6.00`, `discount 1.00`, `credit KEY 5.00`,
 /// `seller KEY`, `prefix INV`, `again INV-000001`, `late 2026-10 5 9`, `ahead 2026-12`.
@@ -61,10 +61,10 @@ pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draf
                     plan: "pro".to_owned(),
                     title: "Pro".to_owned(),
                     tax_class: "standard".to_owned(),
-                    from,
-                    until,
-                    more: Days::none(),
-                    less: Days::none(),
+                    from: from.into(),
+                    until: until.into(),
+                    more: Moments::none(),
+                    less: Moments::none(),
                     fee: money("20.00"),
                     net: money("20.00"),
                 });

@@ -6,7 +6,8 @@ use tallyman_common::ids::Digest;
 use tallyman_common::money::Quantity;
 use toml::de::DeTable;
 
-use super::super::calendar::{Day, Month};
+use super::super::calendar::Month;
+use super::super::moments::Moment;
 use super::super::tariff::{Allowance, Over};
 use super::super::terms::{Coupon, Override, Subscription, Terms};
 use super::charges::parse_price;
@@ -103,7 +104,7 @@ fn read(reader: &Reader<'_, '_>, text: &str, book: &PriceBook, faults: &mut Faul
     Some(terms)
 }
 
-/// Plans of the short form and of tables of their own, in the order of their days.
+/// Plans of the short form and of tables of their own, in the order of their time.
 fn parse_subscriptions(
     reader: &Reader<'_, '_>,
     book: &PriceBook,
@@ -142,7 +143,7 @@ fn parse_subscriptions(
     found.into_iter().map(|(_, it)| it).collect()
 }
 
-/// A plan and its days under the names of their keys.
+/// A plan and its time under the names of their keys.
 fn parse_subscription(
     reader: &Reader<'_, '_>,
     [plan_key, from_key, until_key]: [&str; 3],
@@ -157,12 +158,12 @@ fn parse_subscription(
             None => Err(format!("the price book `{}` has no plan `{key}`", book.name())),
         }
     });
-    let day = |it: &str| Day::parse(it).map_err(|e| e.to_string());
+    let moment = |it: &str| Moment::parse(it).map_err(|e| e.to_string());
     let from = reader.required(faults, from_key);
-    let from = taken(reader, faults, from, day);
+    let from = taken(reader, faults, from, moment);
     let until = match reader.text(faults, until_key) {
         None => Some(None),
-        until => taken(reader, faults, until, day).map(Some),
+        until => taken(reader, faults, until, moment).map(Some),
     };
     let (plan, from, until) = (plan?, from?, until?);
     if until.is_some_and(|it| it <= from) {

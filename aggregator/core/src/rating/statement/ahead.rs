@@ -1,4 +1,4 @@
-//! What a fee is for: a month or a year of a plan, days of it, and what invoices of other months have of it.
+//! What a fee is for: a month or a year of a plan, time of it, and what invoices of other months have of it.
 //!
 //! It must not know how the account's own month is made.
 
@@ -7,17 +7,17 @@ use std::fmt;
 use tallyman_common::money::Money;
 
 use crate::rating::book::ItemKey;
-use crate::rating::calendar::{CalendarError, Day, Month};
-use crate::rating::days::{Days, days_between};
+use crate::rating::calendar::{CalendarError, Month};
+use crate::rating::moments::{Length, Moment, Moments};
 use crate::rating::policy::Titles;
 
-/// The time that a plan's whole fee is for: a calendar month, or a year from the plan's first day on. Half-open.
+/// The time that a plan's whole fee is for: a calendar month, or a year from the plan's begin on. Half-open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeePeriod {
-    /// First day.
-    pub from: Day,
-    /// First day after it.
-    pub until: Day,
+    /// Its begin.
+    pub from: Moment,
+    /// The first moment after it.
+    pub until: Moment,
 }
 
 /// What invoices of other months have of a plan's fee for a period.
@@ -31,8 +31,8 @@ pub struct BilledAhead {
     pub tax_class: String,
     /// Which period.
     pub period: FeePeriod,
-    /// Days that were billed and did not come back.
-    pub days: Days,
+    /// What was billed and did not come back.
+    pub time: Moments,
     /// What was billed for them.
     pub fee: Money,
     /// What coupons, credits and notes left of that.
@@ -41,18 +41,18 @@ pub struct BilledAhead {
     pub is_settled: bool,
 }
 
-/// For which days a statement's line of a fee is.
+/// For which time a statement's line of a fee is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeeOfLine {
     /// Place of the line.
     pub line: usize,
     /// Which period.
     pub period: FeePeriod,
-    /// Days that it bills.
-    pub more: Days,
-    /// Days that it gives back.
-    pub less: Days,
-    /// The fee of these days, before anything was taken off; negative where it comes back.
+    /// Time that it bills.
+    pub more: Moments,
+    /// Time that it gives back.
+    pub less: Moments,
+    /// The fee of this time, before anything was taken off; negative where it comes back.
     pub fee: Money,
 }
 
@@ -60,16 +60,16 @@ impl FeePeriod {
     /// A calendar month.
     pub fn month(month: Month) -> Result<Self, CalendarError> {
         Ok(Self {
-            from: month.first_day(),
-            until: month.next()?.first_day(),
+            from: month.first_day().into(),
+            until: month.next()?.first_day().into(),
         })
     }
 
-    /// The years from a plan's first day on that have a day of `from..until`, each stepped from that first day: what begins
+    /// The years from a plan's begin on that have some of `from..until`, each stepped from that begin: what begins
     /// on a February 29 begins on one again.
-    pub fn years(first: Day, (from, until): (Day, Day)) -> Result<Vec<Self>, CalendarError> {
+    pub fn years(first: Moment, (from, until): (Moment, Moment)) -> Result<Vec<Self>, CalendarError> {
         let mut found = Vec::new();
-        let since = from.date().year() - first.date().year();
+        let since = from.year() - first.year();
         // The year before can still go on, and two months reach into one more.
         for year in since - 1..=since + 1 {
             if year < 0 {
@@ -86,9 +86,9 @@ impl FeePeriod {
         Ok(found)
     }
 
-    /// How many days it has.
-    pub fn days(self) -> u32 {
-        days_between(self.from, self.until)
+    /// How long it is.
+    pub fn length(self) -> Length {
+        self.from.until(self.until)
     }
 }
 

@@ -30,6 +30,7 @@ use tallyman_common::money::{Amount, Currency, Money, MoneyError, Percent, Price
 use super::RatingError;
 use super::book::{BookVersions, ItemKey, PriceBook};
 use super::calendar::{BillingZone, Month};
+use super::moments::Length;
 use super::policy::Titles;
 use super::sums::MonthSums;
 use super::terms::Terms;
@@ -86,14 +87,14 @@ pub enum Cause {
     Surcharge,
     /// What is missing to the account's commitment.
     Commitment,
-    /// The fee of a plan for some days of a month or year.
+    /// The fee of a plan for some time of a month or year.
     Fee {
         /// Which month or year.
         period: FeePeriod,
-        /// Days of it with the plan.
-        days: u32,
-        /// Days that it has.
-        of: u32,
+        /// How much of it has the plan.
+        time: Length,
+        /// How long it is.
+        of: Length,
     },
     /// What an earlier month costs more or less than was billed for it.
     Late {

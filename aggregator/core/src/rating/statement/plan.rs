@@ -1,7 +1,7 @@
-//! Fees of plans: for whole months or years and for days of them, in advance or in arrears, less what other invoices have.
+//! Fees of plans: for whole months or years and for parts of them, in advance or in arrears, less what other invoices have.
 //!
-//! A period is settled by its days: those that the terms have and no invoice has are billed, those that an invoice has and
-//! the terms don't come back, net of what was taken off them there (I7). Days before the month stay as they are.
+//! A period is settled by its time: what the terms have and no invoice has is billed, what an invoice has and the terms don't
+//! comes back, net of what was taken off it there (I7). Time before the month stays as it is.
 
 use std::collections::BTreeMap;
 
@@ -9,34 +9,34 @@ use tallyman_common::money::{Money, MoneyError, Price};
 use tallyman_common::time::Hour;
 
 use super::{BilledAhead, Cause, Draft, FeeOfLine, FeePeriod, StatementLine, about};
-use crate::rating::calendar::{CalendarError, Day};
-use crate::rating::days::Days;
+use crate::rating::calendar::CalendarError;
+use crate::rating::moments::{Length, Moment, Moments};
 use crate::rating::policy::{Cut, Cycle, Plan, Titles};
 use crate::rating::terms::{Coupon, Subscription};
 use crate::rating::{ItemKey, RatingError};
 
 /// The month, and the one behind it, which is billed in advance.
 struct Dates {
-    first: Day,
-    next: Day,
-    end: Day,
+    first: Moment,
+    next: Moment,
+    end: Moment,
 }
 
-/// Days of a period for which a plan's fee is due.
+/// Time of a period for which a plan's fee is due.
 struct Due<'p> {
     plan: &'p Plan,
     period: FeePeriod,
-    days: Days,
-    /// The price stands since an earlier invoice: only days are added or come back.
+    time: Moments,
+    /// The price stands since an earlier invoice: only time is added or comes back.
     is_running: bool,
 }
 
 /// What a line of a fee says.
 struct Change {
-    /// Days of the period that are billed in all.
-    days: u32,
-    more: Days,
-    less: Days,
+    /// Time of the period that is billed in all.
+    time: Length,
+    more: Moments,
+    less: Moments,
     /// Before and after what had been taken off.
     fee: Money,
     amount: Money,
@@ -66,35 +66,35 @@ impl<'a> Draft<'a> {
     fn dates(&self) -> Result<Dates, RatingError> {
         let next = self.input.month.next().map_err(calendar)?;
         Ok(Dates {
-            first: self.input.month.first_day(),
-            next: next.first_day(),
-            end: next.next().map_err(calendar)?.first_day(),
+            first: self.input.month.first_day().into(),
+            next: next.first_day().into(),
+            end: next.next().map_err(calendar)?.first_day().into(),
         })
     }
 
-    /// What the terms have, in the order of plans; days of one period together.
+    /// What the terms have, in the order of plans; what is of one period together.
     fn due_fees(&self, dates: &Dates, ahead: &Ahead<'a>) -> Result<Vec<Due<'a>>, RatingError> {
         let (book, mut found) = (self.book, Vec::<Due<'a>>::new());
         for own in &self.input.terms.subscriptions {
             let Some(plan) = book.policies().plan(&own.plan) else {
-                if own.days(dates.first, dates.next).is_empty() {
+                if own.time(dates.first, dates.next).is_empty() {
                     continue;
                 }
                 let item = own.plan.clone();
                 return Err(RatingError::UnknownItem { item });
             };
             for period in periods(plan, own, dates, ahead).map_err(calendar)? {
-                let days = own.days(period.from, period.until);
+                let time = own.time(period.from, period.until);
                 let is_running = is_ahead(plan, period, ahead) && period.from < dates.first;
                 let known = found
                     .iter_mut()
                     .find(|it| it.plan.key == plan.key && it.period == period);
                 match known {
-                    Some(known) => known.days = known.days.with(&days),
+                    Some(known) => known.time = known.time.with(&time),
                     None => found.push(Due {
                         plan,
                         period,
-                        days,
+                        time,
                         is_running,
                     }),
                 }
@@ -123,13 +123,13 @@ impl<'a> Draft<'a> {
                 continue;
             }
             for period in FeePeriod::years(own.from, (dates.first, dates.next)).map_err(calendar)? {
-                let goes_on = !own.days(dates.first, period.until).is_empty();
+                let goes_on = !own.time(dates.first, period.until).is_empty();
                 let had = ahead.contains_key(&(&plan.key, period));
                 if period.from < dates.first && goes_on && !had && !self.is_continued(plan, period, dates)? {
                     found.push(Due {
                         plan,
                         period,
-                        days: own.days(period.from, dates.first),
+                        time: own.time(period.from, dates.first),
                         is_running: false,
                     });
                 }
@@ -152,7 +152,7 @@ impl<'a> Draft<'a> {
             .filter(|it| it.plan == plan.key)
         {
             let years = FeePeriod::years(own.from, (dates.first, dates.next)).map_err(calendar)?;
-            if years.contains(&period) && !own.days(dates.first, period.until).is_empty() {
+            if years.contains(&period) && !own.time(dates.first, period.until).is_empty() {
                 return Ok(true);
             }
         }
@@ -177,13 +177,13 @@ impl<'a> Draft<'a> {
     /// A period at this month's price: what it costs less what was billed.
     fn anew(&self, due: &Due<'_>, had: Option<&BilledAhead>) -> Result<Change, MoneyError> {
         let (covered, was, net) = self.known(had);
-        let is = self.share(due.plan.fee, due.days.count(), due.period.days())?;
+        let is = self.share(due.plan.fee, due.time.length(), due.period.length())?;
         let fee = is.checked_sub(was)?;
         let keeps = (is.minor_units(), was.minor_units());
         Ok(Change {
-            days: due.days.count(),
-            more: due.days.without(&covered),
-            less: covered.without(&due.days),
+            time: due.time.length(),
+            more: due.time.without(&covered),
+            less: covered.without(&due.time),
             fee,
             amount: if fee.minor_units() < 0 {
                 self.zero().checked_sub(back(net, keeps)?)?
@@ -193,18 +193,18 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// A period that began before this month: days from the month on that are new or gone. The rest stays as it was billed.
+    /// A period that began before this month: time from the month on that is new or gone. The rest stays as it was billed.
     fn running(&self, due: &Due<'_>, had: Option<&BilledAhead>, dates: &Dates) -> Result<Change, MoneyError> {
         let (covered, fee, net) = self.known(had);
-        let (open, of) = (due.days.since(dates.first), due.period.days());
+        let (open, of) = (due.time.since(dates.first), due.period.length());
         let (more, less) = (open.without(&covered), covered.since(dates.first).without(&open));
-        let (all, kept) = (covered.with(&more).count(), covered.without(&less).count());
-        // Of the rounded fees, so that all days of the period together cost the fee.
-        let before = self.share(due.plan.fee, covered.count(), of)?;
+        let (all, kept) = (covered.with(&more).length(), covered.without(&less).length());
+        // Of the rounded fees, so that all parts of the period together cost the fee.
+        let before = self.share(due.plan.fee, covered.length(), of)?;
         let added = self.share(due.plan.fee, all, of)?.checked_sub(before)?;
-        let keeps = (i128::from(kept), i128::from(covered.count()));
+        let keeps = (kept.into(), covered.length().into());
         Ok(Change {
-            days: covered.with(&more).without(&less).count(),
+            time: covered.with(&more).without(&less).length(),
             more,
             less,
             fee: added.checked_sub(back(fee, keeps)?)?,
@@ -212,22 +212,22 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn known(&self, had: Option<&BilledAhead>) -> (Days, Money, Money) {
-        let nothing = || (Days::none(), self.zero(), self.zero());
-        had.map_or_else(nothing, |it| (it.days.clone(), it.fee, it.net))
+    fn known(&self, had: Option<&BilledAhead>) -> (Moments, Money, Money) {
+        let nothing = || (Moments::none(), self.zero(), self.zero());
+        had.map_or_else(nothing, |it| (it.time.clone(), it.fee, it.net))
     }
 
-    /// What was billed ahead for days of this month on, where the terms don't have it any more.
+    /// What was billed ahead from this month on, where the terms don't have it any more.
     fn give_back(&mut self, it: &BilledAhead, dates: &Dates) -> Result<(), MoneyError> {
-        let less = it.days.since(dates.first);
+        let less = it.time.since(dates.first);
         if less.is_empty() || it.is_settled {
             return Ok(());
         }
-        let days = it.days.without(&less).count();
-        let (zero, keeps) = (self.zero(), (i128::from(days), i128::from(it.days.count())));
+        let time = it.time.without(&less).length();
+        let (zero, keeps) = (self.zero(), (time.into(), it.time.length().into()));
         let change = Change {
-            days,
-            more: Days::none(),
+            time,
+            more: Moments::none(),
             less,
             fee: zero.checked_sub(back(it.fee, keeps)?)?,
             amount: zero.checked_sub(back(it.net, keeps)?)?,
@@ -252,8 +252,8 @@ impl<'a> Draft<'a> {
             less: change.less,
             fee: change.fee,
         });
-        let (days, of) = (change.days, period.days());
-        let cause = Cause::Fee { period, days, of };
+        let (time, of) = (change.time, period.length());
+        let cause = Cause::Fee { period, time, of };
         self.push(StatementLine::unmetered(cause, named, change.amount, tax_class));
     }
 
@@ -268,7 +268,7 @@ impl<'a> Draft<'a> {
         let mut lines = self.lines_of(&coupon.items);
         lines.retain(|at| match &self.lines[*at].cause {
             Cause::Fee { .. } if self.lines[*at].amount.minor_units() < 0 => false,
-            Cause::Fee { period, .. } if period.from >= next.first_day() => {
+            Cause::Fee { period, .. } if period.from >= next.first_day().into() => {
                 coupon.counts_in(next) && (counts_now || is_share)
             }
             _ => counts_now,
@@ -276,17 +276,17 @@ impl<'a> Draft<'a> {
         Ok(lines)
     }
 
-    /// `days` of `of` days of a fee, rounded half-up to the minor unit.
-    fn share(&self, fee: Price, days: u32, of: u32) -> Result<Money, MoneyError> {
-        if days == of {
+    /// So much of all the time that a fee is for, rounded half-up to the minor unit.
+    fn share(&self, fee: Price, time: Length, of: Length) -> Result<Money, MoneyError> {
+        if time == of {
             return self.round(fee.of_one());
         }
         let digits = self.currency().minor_digits();
         let (mantissa, scale) = (fee.decimal().mantissa(), fee.decimal().scale());
         let power = |exponent: u32| 10_i128.checked_pow(exponent).ok_or_else(too_big);
         let over = mantissa.checked_mul(power(digits)?).ok_or_else(too_big)?;
-        let over = over.checked_mul(i128::from(days)).ok_or_else(too_big)?;
-        let under = power(scale)?.checked_mul(i128::from(of)).ok_or_else(too_big)?;
+        let over = over.checked_mul(time.into()).ok_or_else(too_big)?;
+        let under = power(scale)?.checked_mul(of.into()).ok_or_else(too_big)?;
         Ok(Money::from_minor_units(quotient(over, under)?, self.currency()))
     }
 }
@@ -320,10 +320,10 @@ fn periods(
             years.into_iter().filter(counts).collect()
         }
     };
-    // What is past stays, and what has no day is nothing.
+    // What is past stays, and what has no time is nothing.
     found.retain(|it| {
-        let days = own.days(it.from, it.until);
-        !days.is_empty() && (it.from >= dates.first || !days.since(dates.first).is_empty())
+        let time = own.time(it.from, it.until);
+        !time.is_empty() && (it.from >= dates.first || !time.since(dates.first).is_empty())
     });
     Ok(found)
 }

@@ -56,18 +56,46 @@ fn years_of_plans() {
     }
 }
 
+/// Protects: a plan that begins, changes or ends within a day costs its seconds of its month or year; a year from a moment
+/// on is whole, and the seconds before and behind a change together cost the fee.
+#[test]
+fn fees_by_the_second() {
+    let month = "[[plan]]\nkey = \"pro\"\ntitle = \"Pro\"\nfee = \"720\"\nper = \"month\"\ndue = \"in_arrears\"\n\
+                 [[plan]]\nkey = \"team\"\ntitle = \"Team\"\nfee = \"1440\"\nper = \"month\"\ndue = \"in_arrears\"\n";
+    let year =
+        "[[plan]]\nkey = \"pro\"\ntitle = \"Pro\"\nfee = \"1200\"\nper = \"year\"\ndue = \"in_advance\"\n";
+    #[rustfmt::skip]
+    let table: &[(&str, &str, &[&str])] = &[
+        // One an hour: 10 hours and a half.
+        (month, "plan = \"pro\"\nplan_from = \"2026-11-05T10:30:00\"\nplan_until = \"2026-11-05T21:00:00\"",
+         &["fee 2026-11 0 d 10:30:00/30: pro 10.50", "total 10.50"]),
+        (month, "[[subscription]]\nplan = \"pro\"\nfrom = \"2026-11-01\"\nuntil = \"2026-11-16T00:00:01\"\n[[subscription]]\nplan = \"team\"\nfrom = \"2026-11-16T00:00:01\"",
+         &["fee 2026-11 15 d 00:00:01/30: pro 360.00", "fee 2026-11 14 d 23:59:59/30: team 720.00", "total 1080.00"]),
+        (month, "[[subscription]]\nplan = \"pro\"\nfrom = \"2026-11-01\"\nuntil = \"2026-11-11T12:00:00\"\n[[subscription]]\nplan = \"pro\"\nfrom = \"2026-11-11T12:00:00\"",
+         &["fee 2026-11 30/30: pro 720.00", "total 720.00"]),
+        (year, "plan = \"pro\"\nplan_from = \"2026-11-05T10:30:00\"",
+         &["fee 2026-11-05T10:30:00/2027-11-05T10:30:00 365/365: pro 1200.00", "total 1200.00"]),
+        (year, "plan = \"pro\"\nplan_from = \"2026-11-05T10:30:00\"\nplan_until = \"2026-11-12T22:30:00\"",
+         &["fee 2026-11-05T10:30:00/2027-11-05T10:30:00 7 d 12:00:00/365: pro 24.66", "total 24.66"]),
+    ];
+    for (policies, terms, wanted) in table {
+        check_ahead(policies, &format!("format = 1\n{terms}"), None, &[], wanted);
+    }
+}
+
 /// 1200 for days of a year from its first one on.
 fn billed_year(from: &str, until: &str, billed: &str) -> BilledAhead {
-    let day = |text: &str| Day::parse(text).expect("day");
-    let (period, days) = (
+    let day = |text: &str| Moment::parse(text).expect("moment");
+    let (period, time) = (
         FeePeriod {
             from: day(from),
             until: day(until),
         },
-        Days::between(day(from), day(billed)),
+        Moments::between(day(from), day(billed)),
     );
     // In cents, half-up.
-    let fee = (120_000 * 2 * i128::from(days.count()) + 365) / (2 * 365);
+    let days = time.length().days().expect("whole days");
+    let fee = (120_000 * 2 * i128::from(days) + 365) / (2 * 365);
     let fee = Money::from_minor_units(fee, Currency::parse("USD").expect("currency"));
     BilledAhead {
         plan: ItemKey::parse("pro").expect("key"),
@@ -77,7 +105,7 @@ fn billed_year(from: &str, until: &str, billed: &str) -> BilledAhead {
         },
         tax_class: "standard".to_owned(),
         period,
-        days,
+        time,
         fee,
         net: fee,
         is_settled: false,

@@ -10,7 +10,7 @@ mod tax;
 use std::sync::Arc;
 
 use super::*;
-use crate::rating::{Day, Days, HourUsage, rate_period};
+use crate::rating::{HourUsage, Moment, Moments, rate_period};
 use tallyman_common::time::Hour;
 
 /// Fees of plans.
@@ -111,7 +111,7 @@ fn made(case: &Case<'_>) -> Statement {
         },
         tax_class: "standard".to_owned(),
         period,
-        days: Days::between(period.from, period.until),
+        time: Moments::between(period.from, period.until),
         fee: Money::parse(fee).expect("money"),
         net: Money::parse(fee).expect("money"),
         is_settled: false,
@@ -142,7 +142,7 @@ fn rows(statement: &Statement) -> Vec<String> {
             Cause::Maximum(tenant) => format!("{tenant} maximum"),
             Cause::Surcharge => "surcharge".into(),
             Cause::Commitment => "commitment".into(),
-            Cause::Fee { period, days, of } => format!("fee {period} {days}/{of}"),
+            Cause::Fee { period, time, of } => format!("fee {period} {time}/{of}"),
             Cause::Late { month, .. } => format!("late {month}"),
         };
         rows.push(format!("{cause}: {} {}", line.item, line.amount.number()));

@@ -87,11 +87,11 @@ impl Maker {
         if policies.plans.is_empty() {
             return found;
         }
-        let back = *self.chance.pick(&[40, 400, 800]);
+        let back = *self.chance.pick(&[80, 800, 1_600]);
         let mut from = fees::day(self.number + 1, 0) - self.upto(back);
         for _ in 0..self.few(4) {
             let plan = self.chance.pick(&policies.plans).key.clone();
-            let length = *self.chance.pick(&[40, 700]);
+            let length = *self.chance.pick(&[80, 1_400]);
             let until = from + 1 + self.upto(length);
             let ends = self.chance.below(4) > 0;
             found.push(Subscription {
@@ -102,7 +102,7 @@ impl Maker {
             if !ends {
                 break;
             }
-            from = until + if self.chance.once_in(2) { 0 } else { self.upto(20) };
+            from = until + if self.chance.once_in(2) { 0 } else { self.upto(40) };
         }
         found
     }
@@ -117,11 +117,11 @@ impl Maker {
         let next = fees::day(self.number + 1, 0);
         let mut periods = vec![
             ("former".to_owned(), (first, next)),
-            ("former".to_owned(), (first - 100, first + 265)),
+            ("former".to_owned(), (first - 200, first + 530)),
         ];
         periods.extend(policies.plans.iter().map(|it| (it.key.clone(), (first, next))));
         for own in agreed.subscriptions.iter().chain(&agreed.before) {
-            let day = first + self.upto(60);
+            let day = first + self.upto(120);
             let year = fees::year_with(own.from, day);
             periods.extend(year.map(|it| (own.plan.clone(), it)));
         }
