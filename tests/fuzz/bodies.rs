@@ -1,15 +1,20 @@
 //! What a fuzzer feeds with bytes of its own, and a plain test with the corpus: everything that reads what others wrote.
 //! Nothing may panic, hang or read past its bounds, and what is canonical must come back byte for byte.
 
+use std::sync::Arc;
+
 use tallyman_agent_core::sources::{blkio, cgroup, cpu, hierarchy, host, identity, io, memory, net, proc};
 use tallyman_agent_core::spool;
 use tallyman_agent_core::{Disk, DiskError, Listed};
 use tallyman_aggregator_core::api::text::parse_period;
 use tallyman_aggregator_core::ingest::Marks;
 use tallyman_aggregator_core::log::{Entry, Kept, decode_decision};
-use tallyman_aggregator_core::rating::PriceBook;
 use tallyman_aggregator_core::rating::calendar::{BillingZone, parse_hour};
 use tallyman_aggregator_core::rating::instant::parse_instant;
+use tallyman_aggregator_core::rating::statement::{Input, Statement, statement};
+use tallyman_aggregator_core::rating::{
+    BookVersions, HourUsage, Month, MonthSums, PriceBook, RatingError, Terms, rate_period,
+};
 use tallyman_aggregator_core::rollup::Inference;
 use tallyman_aggregator_core::rollup::cell::{NodeHour, OwnerHour};
 use tallyman_aggregator_core::rollup::day::{DAY_HOURS, PackedDay};
@@ -18,9 +23,10 @@ use tallyman_common::codec;
 use tallyman_common::export::ExportReader;
 use tallyman_common::ids::NodeId;
 use tallyman_common::message::Message;
-use tallyman_common::money::parse_decimal;
+use tallyman_common::money::{Money, Quantity, parse_decimal};
 use tallyman_common::record::Record;
 use tallyman_common::sign::NodeKey;
+use tallyman_common::time::Hour;
 use tallyman_common::wire::Frame;
 
 /// What is done with a fuzzer's bytes.
@@ -33,6 +39,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("spool_folder", spool_folder),
     ("kernel_files", kernel_files),
     ("price_book", price_book),
+    ("rating", rating),
     ("query", query),
     ("store_values", store_values),
 ];
@@ -170,6 +177,78 @@ pub fn price_book(data: &[u8]) {
         Ok(book) => drop(book.digest()),
         Err(faults) => assert!(!faults.is_empty(), "a refusal has a reason"),
     }
+}
+
+/// A price book and, behind a zero byte, terms: a month of two tenants by them adds up to the cent, or is an error.
+pub fn rating(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (book, terms) = text.split_once('\0').unwrap_or((text, "format = 1"));
+    let Ok(book) = PriceBook::parse(book) else {
+        return;
+    };
+    match Terms::parse(terms, &book) {
+        Ok(terms) => drop(month(book, &terms).map(|it| adds_up(&it))),
+        Err(faults) => assert!(!faults.is_empty(), "a refusal has a reason"),
+    }
+}
+
+fn month(book: PriceBook, terms: &Terms) -> Result<Statement, RatingError> {
+    let month = Month::parse("2026-11").expect("a month");
+    let zone = BillingZone::utc();
+    let hours = zone.month_hours(month).expect("hours");
+    let books = BookVersions::always(Arc::new(book.clone()));
+    let mut sums = MonthSums::new(&books);
+    for (tenant, used) in [("acme", "0.000001"), ("beta", "123456789.5")] {
+        let used = Quantity::parse(used).expect("a quantity");
+        let quantities = book.items().iter().map(|it| (it.key().clone(), used)).collect();
+        let of_hour = |hour: Hour| HourUsage {
+            hour,
+            day: Hour(hour.0 / 24 * 24),
+            quantities: Vec::clone(&quantities),
+        };
+        let usage: Vec<HourUsage> = [hours.start, Hour(hours.start.0 + 1), Hour(hours.end.0 - 1)]
+            .map(of_hour)
+            .into();
+        let own = terms.books_for(tenant, month, &books)?;
+        for line in rate_period(&own, &usage)? {
+            sums.add(&own, tenant, &line)?;
+        }
+    }
+    statement(Input {
+        sums: &sums,
+        books: &books,
+        until: Hour(hours.end.0 - 1),
+        terms,
+        before: None,
+        month,
+        zone: &zone,
+        grants: &[],
+        late: &[],
+        billed_ahead: &[],
+    })
+}
+
+fn adds_up(made: &Statement) {
+    let add = |of: Vec<Money>| {
+        let mut of = of.into_iter();
+        of.try_fold(Money::zero(made.currency), Money::checked_add)
+            .expect("what was added before")
+    };
+    let lines = add(made.lines.iter().map(|it| it.amount).collect());
+    assert_eq!(lines, made.subtotal, "lines are the subtotal");
+    let off = made.discounts.iter().chain(&made.credits).map(|it| it.amount);
+    let taxes = made.taxes.iter().filter(|it| !it.is_included).map(|it| it.amount);
+    let due = add([lines].into_iter().chain(off).chain(taxes).collect());
+    assert_eq!(due, made.total, "all that is printed is the total");
+    let net = add(made.net.clone());
+    let off = made.discounts.iter().chain(&made.credits).map(|it| it.amount);
+    assert_eq!(
+        add([lines].into_iter().chain(off).collect()),
+        net,
+        "what is left of lines"
+    );
 }
 
 /// Words of HTTP queries and of command lines.
