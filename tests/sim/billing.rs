@@ -196,7 +196,7 @@ impl World {
     }
 
     /// Asks the shipped code something over what is written.
-    fn read<T>(&self, ask: impl FnOnce(Books<'_>) -> T) -> Result<T, String> {
+    pub(super) fn read<T>(&self, ask: impl FnOnce(Books<'_>) -> T) -> Result<T, String> {
         let process = self.hub.process.as_ref().ok_or("the aggregator is down")?;
         Ok(ask(Books {
             store: &self.hub.store,
@@ -268,7 +268,7 @@ impl World {
 
     /// Enters something: with the group that waits for its commit, or with a commit of its own, which can fail either way
     /// and then ends the process; it is back at once. The answers, if they were heard.
-    fn enter(&mut self, events: Vec<Event>) -> Option<Vec<Answer>> {
+    pub(super) fn enter(&mut self, events: Vec<Event>) -> Option<Vec<Answer>> {
         let now = self.wall();
         let process = self.hub.process.as_mut()?;
         for event in events {

@@ -66,6 +66,8 @@ pub enum Bug {
     BalanceLost,
     /// Packed days are not told what came late.
     PackedDaysStand,
+    /// A commit whose end nobody heard loses what finds the payment in it: entered again it is booked again.
+    PaymentTwice,
     /// Nobody notes a restore: numbers go on as if nothing had been given since the copy.
     NumbersGoOn,
 }
@@ -79,7 +81,7 @@ impl Bug {
 }
 
 /// All of them.
-pub const ALL: [Bug; 23] = [
+pub const ALL: [Bug; 24] = [
     Bug::AckBeforeCommit,
     Bug::SpoolByChance,
     Bug::RewriteOnResend,
@@ -102,6 +104,7 @@ pub const ALL: [Bug; 23] = [
     Bug::PostingLost,
     Bug::BalanceLost,
     Bug::PackedDaysStand,
+    Bug::PaymentTwice,
     Bug::NumbersGoOn,
 ];
 

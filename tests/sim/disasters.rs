@@ -229,6 +229,7 @@ impl World {
         };
         self.hit("restore from an older copy");
         self.note("the store comes back from an older copy".to_owned());
+        self.cash.forget();
         if let Err(broken) = self.remember_numbers() {
             self.fault = Some(broken);
         }

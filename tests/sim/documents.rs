@@ -65,6 +65,7 @@ pub(super) fn numbers(store: &dyn Read) -> Result<BTreeMap<String, (u64, Digest)
 /// Requires it all.
 pub(super) fn all(world: &mut World) -> Result<(), String> {
     world.bill_all()?;
+    world.settle_cash()?;
     world.remember_numbers()?;
     let records = records(&world.hub.store)?;
     without_gaps(&records)?;
@@ -236,7 +237,8 @@ fn balanced(world: &World, records: &[Receivable]) -> Result<(), String> {
     let mut owed: BTreeMap<(u64, String), i128> = BTreeMap::new();
     let add = |posting: Posting| {
         for entry in posting.entries() {
-            if let LedgerAccount::Receivable(account) = &entry.account {
+            // A credit note on what is paid goes to the payer's balance, in the same decision.
+            if let LedgerAccount::Receivable(account) | LedgerAccount::Prepaid(account) = &entry.account {
                 let sign = if entry.side == Side::Debit { 1 } else { -1 };
                 let of = owed.entry((posting.position(), account.clone())).or_default();
                 *of += sign * entry.amount.minor_units();

@@ -8,6 +8,8 @@
 pub mod billing;
 /// Planted bugs.
 pub mod bug;
+/// Payments, credits and disputes.
+pub mod cash;
 /// The invariants.
 pub mod check;
 /// Holes judged, hours sealed, final bills asked for again.
@@ -65,7 +67,11 @@ pub const REQUIRED: &[&str] = &[
     "clock drift",
     "clock step",
     "commit fails",
+    "credit granted",
+    "credits expired",
     "disk full or free",
+    "dispute opened",
+    "dispute resolved",
     "document made void",
     "drafts lost with the process",
     "duplicate before the commit",
@@ -98,7 +104,9 @@ pub const REQUIRED: &[&str] = &[
     "lost batch inferred",
     "mapping change",
     "message cut at a byte",
+    "money entered twice",
     "money in a group with batches",
+    "money refused",
     "month of nothing",
     "month's end",
     "node cloned",
@@ -109,6 +117,7 @@ pub const REQUIRED: &[&str] = &[
     "note for late usage",
     "orderly stop",
     "outage of hours",
+    "payment booked",
     "price change",
     "registry change",
     "replayed batch",

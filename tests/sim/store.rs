@@ -38,6 +38,9 @@ impl SimStore {
             Some(Bug::InvoiceTwice) if ends == NextCommit::FailsWritten => {
                 change.table == Table::Documents || is_index(change, b"iu")
             }
+            Some(Bug::PaymentTwice) if ends == NextCommit::FailsWritten => {
+                is_index(change, b"t") && change.key.windows(7).any(|it| it == b"payment")
+            }
             Some(Bug::PostingLost) => change.table == Table::Journal,
             Some(Bug::BalanceLost) => {
                 change.table == Table::Balances && change.key.windows(8).any(|it| it == b"revenue/")

@@ -11,6 +11,7 @@ use tallyman_common::time::{HOUR_MS, MINUTE_MS, WallMs};
 
 use super::billing::Billing;
 use super::bug::Bug;
+use super::cash::Cash;
 use super::check;
 use super::disasters::Backup;
 use super::disk::SimDisk;
@@ -48,6 +49,7 @@ pub(super) enum What {
     Import { node: usize, message: usize },
     Close,
     Bill,
+    Cash,
 }
 
 pub(super) type AskerKey = (usize, u64);
@@ -108,6 +110,7 @@ pub struct World {
     /// What each tenant's final bill said first.
     pub(super) final_bills: BTreeMap<&'static str, String>,
     pub(super) billing: Billing,
+    pub(super) cash: Cash,
     hits: BTreeMap<&'static str, u64>,
     trace: Digest,
     tail: VecDeque<String>,
@@ -169,6 +172,7 @@ impl World {
             fault: None,
             final_bills: BTreeMap::new(),
             billing: Billing::new(seed),
+            cash: Cash::new(seed),
             hits: BTreeMap::new(),
             trace: Digest::default(),
             tail: VecDeque::new(),
@@ -178,6 +182,9 @@ impl World {
         world.plan(30_000, What::Fault);
         world.plan(HOUR_MS, What::Close);
         world.plan(HOUR_MS, What::Bill);
+        if world.cash.is_on {
+            world.plan(HOUR_MS, What::Cash);
+        }
         world
     }
 
@@ -297,6 +304,7 @@ impl World {
             What::Import { node, message } => self.import(node, message),
             What::Close => self.close(),
             What::Bill => self.bill(),
+            What::Cash => self.cash(),
         }
     }
 
