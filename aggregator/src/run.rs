@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::biller;
+use crate::cli::copy;
 use crate::closer;
 use crate::config::Config;
 use crate::handle::Handle;
@@ -44,6 +45,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     })?;
     let authority = Arc::new(authority.with_node_life(config.certificate_life_ms));
     let store = open_store(config)?;
+    copy::sweep(&config.data);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("network")
