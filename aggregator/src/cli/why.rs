@@ -10,7 +10,7 @@ use tallyman_aggregator_core::accounts::explain::{Ask, Of, explain};
 use tallyman_aggregator_core::accounts::what_if::{self, Prices};
 use tallyman_aggregator_core::bills::{Books, Viewer};
 use tallyman_aggregator_core::rating::{Fault, ItemKey, Month, PriceBook, hour_text, parse_hour};
-use tallyman_aggregator_core::sheet::{csv, sheet};
+use tallyman_aggregator_core::sheet::csv;
 use tallyman_common::money::Currency;
 
 use crate::whole;
@@ -120,7 +120,7 @@ impl Why {
                 csv: as_csv,
             } => {
                 let currency = currency.map(|it| Currency::parse(&it)).transpose()?;
-                let made = sheet(books, Month::parse(&month)?, currency)?;
+                let made = whole::closing_sheet(books, Month::parse(&month)?, currency)?;
                 let text = as_csv.then(|| csv(&made));
                 json!({"sheet": made, "csv": text})
             }

@@ -133,7 +133,7 @@ pub async fn closing_sheet(
     })?;
     let wrong = |_| Problem::parameter("month", format!("`{}` is no month", short(&month)), MONTH);
     let month = Month::parse(&month).map_err(wrong)?;
-    let ask = move |all: AllBooks<'_>| Ok(sheet::sheet(all.books, month, currency)?);
+    let ask = move |all: AllBooks<'_>| Ok(whole::closing_sheet(all.books, month, currency)?);
     let found = api.read_all(scope, ask).await?;
     if !wants_csv(&headers) {
         return Ok(Json(found).into_response());

@@ -157,6 +157,20 @@ fn tell(report: &mut Report, measured: &Measured, tenants: usize) {
         "s",
         Target::AtMost(seconds),
     );
+    if let Some(sheet) = measured.sheet {
+        let seconds = if tenants <= 2_000 {
+            2.0
+        } else {
+            8.0 * (tenants as f64 / 10_000.0).max(1.0)
+        };
+        report.judged(
+            "closing sheet of it, every cell read",
+            sheet,
+            "s",
+            Target::AtMost(seconds),
+        );
+        report.figure("memory behind it", measured.sheet_memory / 1e6, "MB");
+    }
     report.figure("until the first are durable", measured.first, "s");
     report.figure("CPU time of all threads", measured.cpu, "s");
     report.judged(

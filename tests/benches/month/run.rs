@@ -64,6 +64,10 @@ pub struct Measured {
     pub not_billed: usize,
     /// The same month under other prices beside the real ones.
     pub what_if: f64,
+    /// The closing sheet of it; none where there are packed days alone, for it reads every cell.
+    pub sheet: Option<f64>,
+    /// The most memory so far behind it, bytes.
+    pub sheet_memory: f64,
     /// Reading the same cells and adding them up, on one thread.
     pub bare: f64,
     /// The same of the packed days.
@@ -110,12 +114,18 @@ fn measure(handle: &Handle, runtime: &Runtime) -> Result<Measured> {
     measured.what_if = started.elapsed().as_secs_f64();
     anyhow::ensure!(rated == measured.issued, "what-if rated {rated} accounts");
     let started = Instant::now();
+    let sheet = handle.read_here(|books| whole::closing_sheet(books, month, None))??;
+    let seconds = started.elapsed().as_secs_f64();
+    measured.sheet_memory = memory_of(std::process::id(), "VmHWM")? as f64;
+    let started = Instant::now();
     let sums = handle.read_here(|books| bare(books, &hours))??;
     measured.bare = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let packed = handle.read_here(|books| bare_packed(books, &hours))??;
     measured.bare_packed = started.elapsed().as_secs_f64();
-    // With very many tenants there are packed days alone.
+    // With very many tenants there are packed days alone, and nothing that was metered.
+    anyhow::ensure!(sums.is_empty() || sheet.balances, "{}", sheet.verdict);
+    measured.sheet = (!sums.is_empty()).then_some(seconds);
     anyhow::ensure!(
         sums.is_empty() || sums == packed,
         "packed days have the sums of their cells"
@@ -152,6 +162,8 @@ async fn bill(handle: &Handle, month: Month) -> Result<Measured> {
         issued,
         not_billed,
         what_if: 0.0,
+        sheet: None,
+        sheet_memory: 0.0,
         bare: 0.0,
         bare_packed: 0.0,
     })

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::slice;
 use std::sync::Arc;
 
 use tallyman_common::time::Hour;
@@ -67,7 +68,7 @@ pub struct Sealed {
 impl Sealed {
     /// Reads one for each seal that made the month final in some account's zone.
     pub fn read(books: Books<'_>, month: Month) -> Result<Self, DraftError> {
-        let positions = seals(books, month)?.into_keys();
+        let positions = seals(books, (month, &zones(books)))?.into_keys();
         Self::before(books, positions)
     }
 
@@ -92,20 +93,31 @@ impl Sealed {
     }
 }
 
-/// By position the seals that made a month final in the zones of registered accounts, each with its hours there.
-fn seals(books: Books<'_>, month: Month) -> Result<BTreeMap<u64, (&Seal, Range<Hour>)>, DraftError> {
-    let calendar = |e: crate::rating::calendar::CalendarError| BillError::Rating(e.to_string());
+/// The zones of registered accounts.
+fn zones(books: Books<'_>) -> BTreeSet<&str> {
     let accounts = books.registry.payers.accounts.values();
-    let zones: BTreeSet<&str> = accounts.map(|it| it.zone.as_str()).collect();
+    accounts.map(|it| it.zone.as_str()).collect()
+}
+
+/// By position the seals that made a month final in some zones, each with its hours there.
+fn seals<'b>(
+    books: Books<'b>,
+    (month, zones): (Month, &BTreeSet<&str>),
+) -> Result<BTreeMap<u64, (&'b Seal, Range<Hour>)>, DraftError> {
     let mut found = BTreeMap::new();
     for zone in zones {
-        let zone = BillingZone::parse(zone).map_err(calendar)?;
-        let hours = zone.month_hours(month).map_err(calendar)?;
+        let hours = month_in(zone, month)?;
         if let Some(seal) = final_seal(books, &hours) {
             found.entry(seal.position).or_insert((seal, hours));
         }
     }
     Ok(found)
+}
+
+fn month_in(zone: &str, month: Month) -> Result<Range<Hour>, DraftError> {
+    let calendar = |e: crate::rating::calendar::CalendarError| BillError::Rating(e.to_string());
+    let zone = BillingZone::parse(zone).map_err(calendar)?;
+    Ok(zone.month_hours(month).map_err(calendar)?)
 }
 
 /// What the drafts of one month share, to be read by many threads. It goes with the snapshot that it was read from.
@@ -121,8 +133,32 @@ pub struct Prepared {
 impl Prepared {
     /// Reads what all registered accounts' months need.
     pub fn read(books: Books<'_>, month: Month) -> Result<Self, DraftError> {
+        Self::of_zones(books, (month, &zones(books)))
+    }
+
+    /// Reads what months in these zones need, those that are open too.
+    pub(crate) fn read_open(
+        books: Books<'_>,
+        (month, zones): (Month, &BTreeSet<&str>),
+    ) -> Result<Self, DraftError> {
+        let mut read = Self::of_zones(books, (month, zones))?;
+        let mut open: Vec<Range<Hour>> = Vec::new();
+        for zone in zones {
+            let hours = month_in(zone, month)?;
+            if final_seal(books, &hours).is_none() && !open.contains(&hours) {
+                open.push(hours);
+            }
+        }
+        if !open.is_empty() {
+            let common = Common::read_for_many(books, &open).map_err(BillError::from)?;
+            read.commons.entry(books.position).or_insert(Arc::new(common));
+        }
+        Ok(read)
+    }
+
+    fn of_zones(books: Books<'_>, (month, zones): (Month, &BTreeSet<&str>)) -> Result<Self, DraftError> {
         let late = LateMonths::read(books)?;
-        let seals = seals(books, month)?;
+        let seals = seals(books, (month, zones))?;
         // One by one, each thread would read the earlier months' again.
         let mut positions = late.positions(books, month)?;
         positions.extend(seals.keys());
@@ -134,7 +170,7 @@ impl Prepared {
                 now: seal.at,
                 ..books
             };
-            let common = Common::read_for_many(then, &hours).map_err(BillError::from)?;
+            let common = Common::read_for_many(then, slice::from_ref(&hours)).map_err(BillError::from)?;
             commons.insert(position, Arc::new(common));
         }
         Ok(Self {
@@ -144,6 +180,11 @@ impl Prepared {
             sealed,
             commons,
         })
+    }
+
+    /// Accounts with late usage, and the months of it.
+    pub(crate) fn late(&self) -> &LateMonths {
+        &self.late
     }
 
     /// Whether accounts whose invoice is void get another one.

@@ -13,6 +13,8 @@ pub mod hourly;
 pub mod late;
 /// The usage of an account's month from packed days.
 pub mod month;
+/// What a payee's prices ask for.
+mod plan;
 /// Which nodes had rows in which hours.
 pub mod seen;
 /// The cells of a tenant's month, added up by item.
@@ -27,6 +29,8 @@ mod tenant;
 pub mod text;
 /// What one tenant used, hour by hour.
 pub mod usage;
+/// What becomes of usage while it is rated.
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -6,21 +6,21 @@
 //! taxes or documents.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use tallyman_common::money::Quantity;
 use tallyman_common::time::Hour;
 
 use super::account::{Payee, rate_account};
 use super::completeness::{self, Completeness, HeldWindow, Viewer, held_windows};
+use super::plan::Plan;
 use super::seen::{Days, Seen, WholeHours};
 use super::sheet::{Reading, Sheet, Stop};
 use super::usage::{InferredSums, InferredUsage};
+use super::watch::{Became, Watch, show, show_hour};
 use super::{BillError, Books};
-use crate::rating::span::{Conversion, Way, rate_span};
+use crate::rating::span::{Way, rate_span};
 use crate::rating::{
-    BillingZone, BookVersions, Charge, HourUsage, Item, ItemKey, MonthSums, Position, PriceBook, Selection,
-    rate_hour,
+    BillingZone, BookVersions, HourUsage, Item, ItemKey, MonthSums, Position, Selection, rate_hour,
 };
 use crate::rollup::cache::FoldError;
 use crate::rollup::pack::packed_hours;
@@ -42,7 +42,7 @@ pub struct MonthUsage {
 #[derive(Debug, Clone)]
 pub struct Common {
     held: Vec<HeldWindow>,
-    whole: Option<WholeHours>,
+    whole: Vec<WholeHours>,
 }
 
 impl Common {
@@ -50,16 +50,16 @@ impl Common {
     pub fn read(books: Books<'_>) -> Result<Self, FoldError> {
         Ok(Self {
             held: held_windows(books)?,
-            whole: None,
+            whole: Vec::new(),
         })
     }
 
-    /// For many accounts: the hours of all nodes are read through as well.
-    pub fn read_for_many(books: Books<'_>, month: &Range<Hour>) -> Result<Self, FoldError> {
-        let whole = WholeHours::read(books.store, books.registry.seals.newest(), month)?;
-        let whole = Some(whole);
+    /// For many accounts with these months: the hours of all nodes are read through as well.
+    pub fn read_for_many(books: Books<'_>, months: &[Range<Hour>]) -> Result<Self, FoldError> {
+        let sealed = books.registry.seals.newest();
+        let whole = months.iter().map(|it| WholeHours::read(books.store, sealed, it));
         Ok(Self {
-            whole,
+            whole: whole.collect::<Result<_, _>>()?,
             ..Self::read(books)?
         })
     }
@@ -72,7 +72,8 @@ impl Common {
         month: &Range<Hour>,
         viewer: Viewer,
     ) -> Result<Completeness, FoldError> {
-        let known = (&self.held[..], self.whole.as_ref());
+        let whole = self.whole.iter().find(|it| it.is_of(usage.seen.days()));
+        let known = (&self.held[..], whole);
         completeness::of_seen(books, &usage.seen, known, month, viewer)
     }
 }
@@ -85,18 +86,8 @@ pub fn rate_month(
     month: Range<Hour>,
     pools: bool,
 ) -> Result<MonthUsage, BillError> {
-    let hours = month.start..month.end.min(books.now.hour().next());
-    if hours.start < hours.end {
-        let run = Run {
-            books,
-            packed: packed_hours(books.store).map_err(BillError::from)?,
-            zone,
-            month: &month,
-            hours,
-            // One tenant alone pools with nobody.
-            pools: pools && payees.len() > 1,
-        };
-        match run.rate(payees, versions) {
+    if let Some(run) = Run::new(books, zone, &month, pools && payees.len() > 1)? {
+        match run.rate(payees, versions, None) {
             Ok(usage) => return Ok(usage),
             Err(Stop::ByHour) => {}
             Err(Stop::Fold(error)) => return Err(error.into()),
@@ -127,7 +118,8 @@ fn by_hour(
     })
 }
 
-struct Run<'a> {
+/// A month that is rated together.
+pub(super) struct Run<'a> {
     books: Books<'a>,
     packed: Range<Hour>,
     zone: &'a BillingZone,
@@ -137,30 +129,6 @@ struct Run<'a> {
     pools: bool,
 }
 
-/// An item of one version of the price book.
-struct Planned<'b> {
-    book: usize,
-    item: &'b Item,
-    selection: &'b Selection,
-    conversion: Conversion,
-    way: Way,
-}
-
-/// The price book in force in some hours of one segment of the month.
-struct Stretch<'b> {
-    hours: Range<Hour>,
-    book: usize,
-    prices: &'b Arc<PriceBook>,
-}
-
-/// What a payee's prices ask for.
-struct Plan<'b> {
-    items: Vec<Planned<'b>>,
-    stretches: Vec<Stretch<'b>>,
-    /// Hours before the first price book.
-    unpriced: Range<Hour>,
-}
-
 /// What is left of a tenant when its plain items are summed: those that go hour by hour.
 struct Left<'p> {
     payee: &'p Payee,
@@ -168,27 +136,77 @@ struct Left<'p> {
     sheet: Sheet,
 }
 
-impl Run<'_> {
-    fn rate(&self, payees: &[Payee], versions: &BookVersions) -> Result<MonthUsage, Stop> {
+impl<'a> Run<'a> {
+    /// `None` for a month that has not begun. `pools` says that several tenants climb tiers together: one alone pools with
+    /// nobody.
+    pub(super) fn new(
+        books: Books<'a>,
+        zone: &'a BillingZone,
+        month: &'a Range<Hour>,
+        pools: bool,
+    ) -> Result<Option<Self>, FoldError> {
+        let hours = month.start..month.end.min(books.now.hour().next());
+        if hours.start >= hours.end {
+            return Ok(None);
+        }
+        let packed = packed_hours(books.store)?;
+        Ok(Some(Self {
+            books,
+            packed,
+            zone,
+            month,
+            hours,
+            pools,
+        }))
+    }
+
+    /// Reads what items sum of a tenant's month; what none names too, if somebody watches.
+    pub(super) fn read(
+        &self,
+        (tenant, plan): (&str, &Plan<'_>),
+        is_watched: bool,
+        inferred: &mut InferredSums,
+    ) -> Result<Sheet, Stop> {
+        let items: Vec<&Selection> = plan.items.iter().map(|it| it.selection).collect();
+        let reading = Reading {
+            books: self.books,
+            tenant,
+            hours: &self.hours,
+            packed: &self.packed,
+            items: &items,
+            versions: if is_watched { &plan.versions } else { &[] },
+        };
+        let sheet = reading.sheet(inferred)?;
+        if sheet.is_used_in(&plan.unpriced) {
+            return Err(Stop::ByHour);
+        }
+        Ok(sheet)
+    }
+
+    /// The hours that are rated.
+    pub(super) fn hours(&self) -> &Range<Hour> {
+        &self.hours
+    }
+
+    /// Rates it, and shows to `watch` what becomes of usage, if there is one.
+    pub(super) fn rate(
+        &self,
+        payees: &[Payee],
+        versions: &BookVersions,
+        mut watch: Option<&mut Watch<'_>>,
+    ) -> Result<MonthUsage, Stop> {
         let mut sums = MonthSums::new(versions);
         let mut seen = Seen::new(Days::of(self.month));
         let mut inferred = InferredSums::default();
         let mut pool = Vec::new();
         for payee in payees {
-            let plan = self.plan(&payee.books, &sums).ok_or(Stop::ByHour)?;
-            let items: Vec<&Selection> = plan.items.iter().map(|it| it.selection).collect();
-            let reading = Reading {
-                books: self.books,
-                tenant: &payee.tenant,
-                hours: &self.hours,
-                packed: &self.packed,
-                items: &items,
-            };
-            let mut sheet = reading.sheet(&mut inferred)?;
-            if sheet.is_used_in(&plan.unpriced) {
-                return Err(Stop::ByHour);
+            let plan = Plan::new(&payee.books, &self.hours, (sums.cuts(), self.pools));
+            let plan = plan.ok_or(Stop::ByHour)?;
+            let mut sheet = self.read((&payee.tenant, &plan), watch.is_some(), &mut inferred)?;
+            if let Some(watch) = watch.as_deref_mut() {
+                show(&plan, &sheet, watch).ok_or(Stop::ByHour)?;
             }
-            self.add_plain(payee, &plan, &sheet, &mut sums)?;
+            self.add_plain((payee, &plan), &sheet, &mut sums, watch.as_deref_mut())?;
             let own = std::mem::replace(&mut sheet.seen, Seen::new(Days::of(self.month)));
             seen.join(own);
             if !plan.items.iter().any(|it| it.way == Way::ByHour) {
@@ -196,10 +214,10 @@ impl Run<'_> {
             }
             pool.push(Left { payee, plan, sheet });
             if !self.pools {
-                self.add_by_hour(&std::mem::take(&mut pool), &mut sums)?;
+                self.add_by_hour(&std::mem::take(&mut pool), &mut sums, watch.as_deref_mut())?;
             }
         }
-        self.add_by_hour(&pool, &mut sums)?;
+        self.add_by_hour(&pool, &mut sums, watch)?;
         Ok(MonthUsage {
             sums,
             seen,
@@ -208,43 +226,13 @@ impl Run<'_> {
         })
     }
 
-    /// `None` where an item changes its unit: hour by hour says so, if it is used on both sides.
-    fn plan<'b>(&self, versions: &'b BookVersions, sums: &MonthSums) -> Option<Plan<'b>> {
-        let all = versions.versions();
-        let first = all.first().map_or(self.hours.end, |(from, _)| *from);
-        let mut plan = Plan {
-            items: Vec::new(),
-            stretches: Vec::new(),
-            unpriced: self.hours.start..first.min(self.hours.end),
-        };
-        for (book, (from, prices)) in all.iter().enumerate() {
-            let until = all.get(book + 1).map_or(self.hours.end, |(next, _)| *next);
-            let hours = (*from).max(self.hours.start)..until.min(self.hours.end);
-            if hours.start >= hours.end {
-                continue;
-            }
-            plan.add_items((book, prices), self.pools)?;
-            let mut start = hours.start;
-            let cuts = sums.cuts().iter().copied();
-            for end in cuts.filter(|cut| hours.contains(cut)).chain([hours.end]) {
-                let hours = start..end;
-                if start < end {
-                    plan.stretches.push(Stretch { hours, book, prices });
-                }
-                start = end;
-            }
-        }
-        plan.keep_together();
-        Some(plan)
-    }
-
     /// Adds the items whose hours do not depend on each other.
     fn add_plain(
         &self,
-        payee: &Payee,
-        plan: &Plan<'_>,
+        (payee, plan): (&Payee, &Plan<'_>),
         sheet: &Sheet,
         sums: &mut MonthSums,
+        mut watch: Option<&mut Watch<'_>>,
     ) -> Result<(), Stop> {
         for stretch in &plan.stretches {
             let planned = plan.items.iter().enumerate();
@@ -252,6 +240,12 @@ impl Run<'_> {
                 let hours = sheet.hours_of(row, &stretch.hours);
                 let billed = hours.map(|base| item.conversion.billionths(base?));
                 let span = rate_span(&item.way, billed).ok_or(Stop::ByHour)?;
+                if let Some(watch) = watch.as_deref_mut() {
+                    let used = sheet.net_of(row, &stretch.hours).ok_or(Stop::ByHour)?;
+                    let (item, rated) = (item.item, &span);
+                    let became = Became::Together { item, used, rated };
+                    watch(stretch.from, became).ok_or(Stop::ByHour)?;
+                }
                 if !span.quantity.is_zero() {
                     sums.add_span(&payee.tenant, item.item.key(), stretch.hours.start, span)
                         .map_err(|_| Stop::ByHour)?;
@@ -262,7 +256,12 @@ impl Run<'_> {
     }
 
     /// Rates the other items of tenants, hour by hour; they share one position if there are several.
-    fn add_by_hour(&self, pool: &[Left<'_>], sums: &mut MonthSums) -> Result<(), Stop> {
+    fn add_by_hour(
+        &self,
+        pool: &[Left<'_>],
+        sums: &mut MonthSums,
+        mut watch: Option<&mut Watch<'_>>,
+    ) -> Result<(), Stop> {
         if pool.is_empty() {
             return Ok(());
         }
@@ -275,7 +274,7 @@ impl Run<'_> {
                 (day, day_end) = (hours.start, hours.end);
             }
             for left in pool {
-                left.add_hour((hour, day), &mut position, sums)?;
+                left.add_hour((hour, day), &mut position, sums, watch.as_deref_mut())?;
             }
             hour = hour.next();
         }
@@ -289,10 +288,12 @@ impl Left<'_> {
         (hour, day): (Hour, Hour),
         position: &mut Position,
         sums: &mut MonthSums,
+        watch: Option<&mut Watch<'_>>,
     ) -> Result<(), Stop> {
         let stretch = self.plan.stretches.iter().find(|it| it.hours.contains(&hour));
         let Some(stretch) = stretch else { return Ok(()) };
         let mut quantities: Vec<(ItemKey, Quantity)> = Vec::new();
+        let mut used: Vec<(&Item, u128)> = Vec::new();
         let planned = self.plan.items.iter().enumerate();
         for (row, item) in planned.filter(|(_, it)| it.book == stretch.book && it.way == Way::ByHour) {
             let base = self.sheet.hours_of(row, &(hour..hour.next())).next();
@@ -303,61 +304,27 @@ impl Left<'_> {
             if !quantity.is_zero() {
                 quantities.push((item.item.key().clone(), quantity));
             }
+            if watch.is_some() && base > 0 {
+                used.push((item.item, base));
+            }
         }
-        if quantities.is_empty() {
-            return Ok(());
-        }
-        let used = HourUsage {
-            hour,
-            day,
-            quantities,
+        let lines = if quantities.is_empty() {
+            Vec::new()
+        } else {
+            let used = HourUsage {
+                hour,
+                day,
+                quantities,
+            };
+            rate_hour(stretch.prices, position, &used).map_err(|_| Stop::ByHour)?
         };
-        let lines = rate_hour(stretch.prices, position, &used).map_err(|_| Stop::ByHour)?;
         for line in &lines {
             let added = sums.add(&self.payee.books, &self.payee.tenant, line);
             added.map_err(|_| Stop::ByHour)?;
         }
-        Ok(())
-    }
-}
-
-impl<'b> Plan<'b> {
-    /// An item that goes hour by hour under one book does so under all: its position counts what was used before.
-    fn keep_together(&mut self) {
-        let by_hour = self.items.iter().filter(|it| it.way == Way::ByHour);
-        let keys: Vec<ItemKey> = by_hour.map(|it| it.item.key().clone()).collect();
-        for item in &mut self.items {
-            if keys.contains(item.item.key()) {
-                item.way = Way::ByHour;
-            }
-        }
-    }
-
-    /// The items of a version that sum anything, in its order. Where items cost a share of others' amounts, all of them go
-    /// hour by hour.
-    fn add_items(&mut self, (book, prices): (usize, &'b PriceBook), pools: bool) -> Option<()> {
-        let has_shares = prices.shares_of_amounts().next().is_some();
-        for item in prices.items() {
-            let Some(selection) = item.selection() else {
-                continue;
-            };
-            let same = self.items.iter().find(|it| it.item.key() == item.key());
-            if same.is_some_and(|it| it.selection.unit() != selection.unit()) {
-                return None;
-            }
-            let way = match Way::of(item, pools) {
-                _ if has_shares && !matches!(item.charge(), Charge::Percentile { .. }) => Way::ByHour,
-                way => way,
-            };
-            self.items.push(Planned {
-                book,
-                item,
-                selection,
-                conversion: Conversion::new(selection.unit().base_units()),
-                way,
-            });
-        }
-        Some(())
+        watch.map_or(Ok(()), |watch| {
+            show_hour(stretch.from, (&used, &lines), watch).ok_or(Stop::ByHour)
+        })
     }
 }
 

@@ -487,7 +487,7 @@ fn packed_months_are_those_of_their_cells() {
             hours: month.start..month.end.min(case.now.hour().next()),
             pools,
         };
-        match run.rate(&payees, &versions) {
+        match run.rate(&payees, &versions, None) {
             Ok(usage) => {
                 assert_eq!(Ok(&usage), slow.as_ref(), "seed {seed}\n{}", case.text);
                 fast += 1;
@@ -507,7 +507,7 @@ fn packed_months_are_those_of_their_cells() {
         let wanted = completeness::of(books, &hours, month.clone(), Viewer::Tenant).unwrap();
         let common = [
             Common::read(books).unwrap(),
-            Common::read_for_many(books, &month).unwrap(),
+            Common::read_for_many(books, std::slice::from_ref(&month)).unwrap(),
         ];
         for common in common {
             let found = common.completeness(books, &slow, &month, Viewer::Tenant).unwrap();

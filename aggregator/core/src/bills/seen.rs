@@ -195,10 +195,17 @@ impl WholeHours {
         Ok(Self { days, nodes })
     }
 
+    /// Whether it is of this month.
+    pub fn is_of(&self, days: &Days) -> bool {
+        self.days == *days
+    }
+
     /// Whole hours of a node in the day in a place of the same month.
     pub fn of(&self, node: NodeId, days: &Days) -> Option<&[Hours]> {
-        let same = self.days == *days;
-        self.nodes.get(&node).filter(|_| same).map(Vec::as_slice)
+        self.nodes
+            .get(&node)
+            .filter(|_| self.is_of(days))
+            .map(Vec::as_slice)
     }
 }
 

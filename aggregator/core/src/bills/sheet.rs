@@ -2,17 +2,20 @@
 //! in each hour, in base units. From packed days where there are any, from cells where something is to be seen there.
 //! It must not know prices.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use tallyman_common::ids::Owner;
+use tallyman_common::meter::Meter;
 use tallyman_common::time::Hour;
 
 use super::Books;
+use super::plan::Version;
 use super::seen::{Days, Seen};
 use super::usage::{InferredSums, TenantHour, tenant_hour};
 use crate::rating::Selection;
 use crate::rollup::cache::FoldError;
-use crate::rollup::day::{DAY_HOURS, Hours, PackedDay, UtcDay};
+use crate::rollup::day::{Column, DAY_HOURS, Hours, PackedDay, UtcDay};
 use crate::rollup::pack::{Found, scan_days};
 
 /// Sums of one side of an item, by place of the day.
@@ -25,11 +28,21 @@ pub struct Row {
     minus: Sums,
 }
 
+/// Usage that no item names.
+#[derive(Debug, Clone, Default)]
+struct Unnamed {
+    sums: Sums,
+    /// Hours that have a value, by place of the day.
+    hours: Vec<Hours>,
+}
+
 /// A tenant's month.
 #[derive(Debug, Clone)]
 pub struct Sheet {
     days: Days,
     rows: Vec<Row>,
+    /// By version and meter what no item of the version names.
+    unnamed: BTreeMap<(usize, Meter), Unnamed>,
     /// Hours in which any owner has anything, by place of the day.
     used: Vec<Hours>,
     /// Nodes that it comes from.
@@ -63,6 +76,8 @@ pub struct Reading<'a> {
     pub packed: &'a Range<Hour>,
     /// What each row sums.
     pub items: &'a [&'a Selection],
+    /// Versions of the price book of which it is read too what no item names.
+    pub versions: &'a [Version],
 }
 
 impl Reading<'_> {
@@ -71,6 +86,7 @@ impl Reading<'_> {
         let days = Days::of(self.hours);
         let mut sheet = Sheet {
             rows: vec![Row::default(); self.items.len()],
+            unnamed: BTreeMap::new(),
             used: vec![0; days.count()],
             seen: Seen::new(days.clone()),
             days,
@@ -164,9 +180,29 @@ impl Reading<'_> {
                 let sums = day_of(side, place, sheet.days.count());
                 fits &= column.add_to(sums, hours).is_some();
             }
+            fits &= self
+                .add_unnamed((&column, &dims), (place, hours), sheet)
+                .is_some();
             Ok(())
         })?;
         Ok(fits.then_some(()))
+    }
+
+    /// Adds a column of a day to what no item names, for each version whose items do not.
+    fn add_unnamed(
+        &self,
+        (column, dims): (&Column<'_>, &[(&str, &str)]),
+        (place, hours): (usize, Hours),
+        sheet: &mut Sheet,
+    ) -> Option<()> {
+        for (at, version) in self.versions.iter().enumerate() {
+            let here = hours & column.hours & sheet.days.within(place, &version.hours);
+            let names = |it: &&Selection| sums(it, column.meter) && it.admits_pairs(dims);
+            if here != 0 && !self.items[version.rows.clone()].iter().any(names) {
+                column.add_to(sheet.unnamed((at, column.meter), (place, here)), here)?;
+            }
+        }
+        Some(())
     }
 
     fn add_hour(&self, usage: &TenantHour, sheet: &mut Sheet) -> Result<(), Stop> {
@@ -191,9 +227,21 @@ impl Reading<'_> {
                 let target = &mut day_of(side, place, sheet.days.count())[at];
                 *target = target.checked_add(sum.value).ok_or(Stop::ByHour)?;
             }
+            let version = self.versions.iter().position(|it| it.hours.contains(&usage.hour));
+            let names = |it: &&Selection| sums(it, sum.meter) && it.admits(&sum.dims);
+            if let Some(version) = version
+                && !self.items[self.versions[version].rows.clone()].iter().any(names)
+            {
+                let target = &mut sheet.unnamed((version, sum.meter), (place, 1 << at))[at];
+                *target = target.checked_add(sum.value).ok_or(Stop::ByHour)?;
+            }
         }
         Ok(())
     }
+}
+
+fn sums(selection: &Selection, meter: Meter) -> bool {
+    selection.plus().contains(&meter) || selection.minus().contains(&meter)
 }
 
 fn day_of(side: &mut Sums, place: usize, count: usize) -> &mut [u128; DAY_HOURS] {
@@ -208,11 +256,14 @@ impl Sheet {
     fn forget(&mut self, place: usize, hours: Hours) {
         self.used[place] &= !hours;
         self.seen.forget(place, hours);
-        for side in self
+        for unnamed in self.unnamed.values_mut() {
+            unnamed.hours[place] &= !hours;
+        }
+        let named = self
             .rows
             .iter_mut()
-            .flat_map(|row| [&mut row.plus, &mut row.minus])
-        {
+            .flat_map(|row| [&mut row.plus, &mut row.minus]);
+        for side in named.chain(self.unnamed.values_mut().map(|it| &mut it.sums)) {
             let Some(sums) = side.get_mut(place) else { continue };
             for (at, sum) in sums.iter_mut().enumerate() {
                 if hours & (1 << at) != 0 {
@@ -220,6 +271,39 @@ impl Sheet {
                 }
             }
         }
+    }
+
+    /// Where hours of a day are summed that no item names.
+    fn unnamed(&mut self, of: (usize, Meter), (place, hours): (usize, Hours)) -> &mut [u128; DAY_HOURS] {
+        let count = self.days.count();
+        let unnamed = self.unnamed.entry(of).or_default();
+        unnamed.hours.resize(count, 0);
+        unnamed.hours[place] |= hours;
+        day_of(&mut unnamed.sums, place, count)
+    }
+
+    /// What no item names: place of the version, meter, and what was used in all its hours; `None` if that does not fit.
+    pub fn unnamed_sums(&self) -> impl Iterator<Item = (usize, Meter, Option<u128>)> {
+        let used = self
+            .unnamed
+            .iter()
+            .filter(|(_, it)| it.hours.iter().any(|it| *it != 0));
+        used.map(|((version, meter), it)| {
+            let mut all = it.sums.iter().flatten();
+            let sum = all.try_fold(0u128, |sum, it| sum.checked_add(*it));
+            (*version, *meter, sum)
+        })
+    }
+
+    /// What an item sums in all hours of a span, less than nothing included; `None` if that does not fit.
+    pub fn net_of(&self, row: usize, span: &Range<Hour>) -> Option<i128> {
+        let (from, to) = (self.days.offset(span.start), self.days.offset(span.end));
+        let of = |side: &Sums| {
+            let mut all = side.as_flattened().get(from..to).into_iter().flatten();
+            let sum = all.try_fold(0u128, |sum, it| sum.checked_add(*it))?;
+            i128::try_from(sum).ok()
+        };
+        of(&self.rows[row].plus)?.checked_sub(of(&self.rows[row].minus)?)
     }
 
     /// Whether anything was used in a span, be it nothing that an item sums.

@@ -20,6 +20,8 @@ pub mod packer;
 pub mod part;
 /// Lists of mostly one item.
 pub mod short;
+/// Sums straight from bytes.
+pub mod sums;
 
 pub use cache::Rollup;
 pub use cell::{Cell, HoleNote, NodeHour, OwnerHour, Trace};

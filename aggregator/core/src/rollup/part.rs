@@ -84,6 +84,18 @@ fn with_late(part: Part, mut key: Vec<u8>) -> Vec<u8> {
     key
 }
 
+/// Kind and name of the owner, as they stand in a key of whatever part.
+pub fn name_in_key(key: &[u8]) -> Result<&[u8], CodecError> {
+    let short = || CodecError::Malformed {
+        what: "cell key",
+        reason: "too short".to_owned(),
+    };
+    let rest = key.get(4..).filter(|rest| !rest.is_empty()).ok_or_else(short)?;
+    // The first kind is 0 too.
+    let name = rest[1..].iter().position(|b| *b == LATE);
+    Ok(name.map_or(rest, |end| &rest[..=end]))
+}
+
 /// Part and owner of a key.
 pub fn owner_of_key(key: &[u8]) -> Result<(Part, Owner), CodecError> {
     let malformed = |reason: String| CodecError::Malformed {

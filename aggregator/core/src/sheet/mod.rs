@@ -4,37 +4,51 @@
 //! Invariant: I1 at the scale of a month: metered = billed + free + rounding + late + what belongs to nobody + what is held.
 //! Each part is read where it comes from, so that the equation can fail; it is never made to hold. It changes nothing.
 
+// Tenants' usage as it is billed.
+mod billed;
 // A sheet as a table for other programs.
 mod csv;
+// Batches that wait.
+mod held;
+// All cells.
+mod metered;
 /// What the month comes to by account.
 pub mod money;
 /// What became of usage.
 pub mod parts;
+// The plain way, which says whether the fast one is right.
+#[cfg(test)]
+mod plain;
 // A row of it.
 mod row;
-// From where it is read.
-mod usage;
+// Whose usage is whose.
+mod who;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use serde::Serialize;
 use tallyman_common::money::{Amount, Currency, MoneyError};
+use tallyman_common::time::Hour;
 
-use crate::accounts::adjust::LateMonths;
-use crate::accounts::draft::{DraftError, Past};
+use crate::accounts::draft::DraftError;
 use crate::accounts::month::{Payer, View, at_month, payer};
+use crate::accounts::past::Prepared;
 use crate::accounts::run::accounts;
 use crate::bills::{AsOf, BillError, Books};
 use crate::ports::StoreError;
 use crate::rating::calendar::CalendarError;
 use crate::rating::instant::instant_text;
 use crate::rating::{BillingZone, BookVersions, ItemKey, Month, hour_text};
+use crate::rollup::cache::FoldError;
+use billed::Billed;
 pub use csv::csv;
+pub use metered::Metered;
 use money::{AccountRow, NotBilled, Sum};
-use parts::{Parts, Rows, TooLarge};
+use parts::{Parts, TooLarge};
 pub use row::Row;
 use row::{ordered, row};
-use usage::{Reading, Who};
+use who::Who;
 
 /// Faults told in words; the others are counted.
 const FAULTS_MAX: usize = 100;
@@ -77,6 +91,12 @@ impl From<StoreError> for SheetError {
     }
 }
 
+impl From<FoldError> for SheetError {
+    fn from(error: FoldError) -> Self {
+        Self::Draft(BillError::from(error).into())
+    }
+}
+
 /// A month's closing sheet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sheet {
@@ -116,50 +136,145 @@ pub struct Sheet {
     pub more_faults: u64,
 }
 
-/// Makes the sheet of a month in a currency; without one in that of the only price list.
+/// A month's sheet in the making: pieces of what was metered and of what is billed, each for any thread, then all together.
+/// What comes out depends on no thread, for sums are integers and exact amounts.
+pub struct Closing<'a> {
+    who: Who<'a>,
+    payers: Vec<Payer>,
+    prepared: Prepared,
+    of: Of,
+}
+
+/// Which sheet.
+struct Of {
+    month: Month,
+    currency: Currency,
+    zone: BillingZone,
+    is_final: bool,
+}
+
+/// What some accounts used, and what that comes to.
+#[derive(Debug, Default)]
+pub struct Part {
+    usage: Billed,
+    accounts: Vec<AccountRow>,
+    not_billed: Vec<NotBilled>,
+}
+
+/// Makes the sheet of a month in a currency on one thread; without a currency in that of the only price list.
+///
+/// # Errors
+/// When there is no price book, the month has not begun, the store can't be read, or usage is impossible.
 pub fn sheet(books: Books<'_>, month: Month, currency: Option<Currency>) -> Result<Sheet, SheetError> {
-    let currency = match currency {
-        Some(currency) => currency,
-        None => only_currency(books)?,
-    };
-    let versions = books.registry.books_of(currency.code());
-    let versions = versions.filter(|it| !it.versions().is_empty());
-    let versions = versions.ok_or_else(|| SheetError::NoBook(currency.code().to_owned()))?;
-    let zone = zone(&versions, books)?;
-    let hours = zone.month_hours(month)?;
-    if books.now < hours.start.start() {
-        return Err(SheetError::NotBegun(month));
+    let closing = Closing::begin(books, month, currency)?;
+    let mut metered = Metered::default();
+    for piece in closing.pieces() {
+        closing.add_metered(&mut metered, &piece)?;
     }
-    let payers: Vec<Payer> = accounts(books.registry)
-        .iter()
-        .filter_map(|it| payer(books.registry, it))
-        .filter(|it| it.currency == currency.code())
-        .collect();
-    let mut reading = Reading {
-        who: Who {
-            books,
-            versions,
-            hours,
-            own: BTreeMap::new(),
-            others: BTreeMap::new(),
-        },
-        rows: Rows::default(),
-        amounts: BTreeMap::new(),
-        faults: Vec::new(),
-    };
-    let past = Past::new(books.store);
-    let is_final = reading.find_tenants((&payers, currency, month), &past)?;
-    reading.add_cells()?;
-    reading.add_held()?;
-    let late = LateMonths::read(books)?;
-    for payer in &payers {
-        reading.add_account((payer, month), (&past, &late))?;
+    let part = closing.billed(closing.payers())?;
+    closing.together(&[metered], vec![part])
+}
+
+impl<'a> Closing<'a> {
+    /// Looks at who pays, and reads what all accounts need.
+    ///
+    /// # Errors
+    /// As [`sheet`].
+    pub fn begin(books: Books<'a>, month: Month, currency: Option<Currency>) -> Result<Self, SheetError> {
+        let currency = match currency {
+            Some(currency) => currency,
+            None => only_currency(books)?,
+        };
+        let versions = books.registry.books_of(currency.code());
+        let versions = versions.filter(|it| !it.versions().is_empty());
+        let versions = versions.ok_or_else(|| SheetError::NoBook(currency.code().to_owned()))?;
+        let zone = zone(&versions, books)?;
+        let hours = zone.month_hours(month)?;
+        if books.now < hours.start.start() {
+            return Err(SheetError::NotBegun(month));
+        }
+        let payers: Vec<Payer> = accounts(books.registry)
+            .iter()
+            .filter_map(|it| payer(books.registry, it))
+            .filter(|it| it.currency == currency.code())
+            .collect();
+        let zones = payers.iter().map(|it| it.zone.as_str()).collect();
+        let prepared = Prepared::read_open(books, (month, &zones))?;
+        let mut who = Who::new(books, versions, hours);
+        let is_final = find_tenants(&mut who, (&payers, currency, month), &prepared)?;
+        let of = Of {
+            month,
+            currency,
+            zone,
+            is_final,
+        };
+        Ok(Self {
+            who,
+            payers,
+            prepared,
+            of,
+        })
     }
-    finish(
-        (reading, &past, &late),
-        (payers, currency, month),
-        (zone, is_final),
-    )
+
+    /// Pieces of what was metered.
+    pub fn pieces(&self) -> Vec<Range<Hour>> {
+        self.who.pieces()
+    }
+
+    /// Who pays, by key: pieces of what is billed.
+    pub fn payers(&self) -> &[Payer] {
+        &self.payers
+    }
+
+    /// Adds a piece of what was metered.
+    ///
+    /// # Errors
+    /// When the store can't be read, or usage is impossible.
+    pub fn add_metered(&self, metered: &mut Metered, piece: &Range<Hour>) -> Result<(), SheetError> {
+        metered.add(&self.who, piece)
+    }
+
+    /// What is billed of some accounts.
+    ///
+    /// # Errors
+    /// When the store can't be read, or usage is impossible. Why an account has no sum is in the sheet.
+    pub fn billed(&self, payers: &[Payer]) -> Result<Part, SheetError> {
+        let (books, month) = (self.who.books, self.of.month);
+        let (past, late) = (self.prepared.past(books.store), self.prepared.late());
+        let mut part = Part::default();
+        for payer in payers {
+            part.usage.add_account(books, (payer, month), (&past, late))?;
+            let hours = BillingZone::parse(&payer.zone)?.month_hours(month)?;
+            let is_final = books.registry.seals.is_final(&hours);
+            let (who, which) = ((payer, self.of.currency), (month, is_final));
+            match money::row((books, &past, late), who, which) {
+                Ok(row) => part.accounts.push(row),
+                Err(error) => part.not_billed.push(NotBilled {
+                    account: payer.account.clone(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        Ok(part)
+    }
+
+    /// The sheet of all that was metered, and of all parts in the order of accounts.
+    ///
+    /// # Errors
+    /// When a held batch can't be looked for, or a sum does not fit.
+    pub fn together(self, metered: &[Metered], parts: Vec<Part>) -> Result<Sheet, SheetError> {
+        let mut all = Part::default();
+        for it in metered {
+            it.put(&self.who, &mut all.usage.rows)?;
+        }
+        held::add_held(&self.who, &mut all.usage.rows, &mut all.usage.faults)?;
+        for part in parts {
+            all.usage.join(part.usage)?;
+            all.accounts.extend(part.accounts);
+            all.not_billed.extend(part.not_billed);
+        }
+        finish((&self.who, self.of), all)
+    }
 }
 
 fn only_currency(books: Books<'_>) -> Result<Currency, SheetError> {
@@ -187,49 +302,43 @@ fn zone(versions: &BookVersions, books: Books<'_>) -> Result<BillingZone, SheetE
     Ok(book.time_zone().clone())
 }
 
-impl Reading<'_> {
-    /// Notes whose hours are whose; whether every account's month is final.
-    fn find_tenants(
-        &mut self,
-        (payers, currency, month): (&[Payer], Currency, Month),
-        past: &Past<'_>,
-    ) -> Result<bool, SheetError> {
-        let books = self.who.books;
-        let mut is_final = books.registry.seals.is_final(&self.who.hours);
-        for payer in payers {
-            is_final &= at_month(books, (payer, month), (View::Now, past), |it| {
-                for payee in it.payees {
-                    self.who.own.insert(payee.tenant, (it.hours.clone(), payee.books));
-                }
-                Ok::<_, SheetError>(it.is_final)
-            })?;
-        }
-        for terms in books.registry.tenants.iter() {
-            if terms.currency != currency.code() {
-                let hours = BillingZone::parse(&terms.zone)?.month_hours(month)?;
-                self.who.others.insert(terms.tenant.clone(), hours);
+/// Notes whose hours are whose; whether every account's month is final.
+fn find_tenants(
+    who: &mut Who<'_>,
+    (payers, currency, month): (&[Payer], Currency, Month),
+    prepared: &Prepared,
+) -> Result<bool, SheetError> {
+    let books = who.books;
+    let past = prepared.past(books.store);
+    let mut is_final = books.registry.seals.is_final(&who.hours);
+    for payer in payers {
+        is_final &= at_month(books, (payer, month), (View::Now, &past), |it| {
+            for payee in it.payees {
+                who.add(payee.tenant, it.hours.clone(), payee.books);
             }
-        }
-        Ok(is_final)
+            Ok::<_, SheetError>(it.is_final)
+        })?;
     }
+    for terms in books.registry.tenants.iter() {
+        if terms.currency != currency.code() {
+            let hours = BillingZone::parse(&terms.zone)?.month_hours(month)?;
+            who.others.insert(terms.tenant.clone(), hours);
+        }
+    }
+    Ok(is_final)
 }
 
-fn finish(
-    (reading, past, late): (Reading<'_>, &Past<'_>, &LateMonths),
-    (payers, currency, month): (Vec<Payer>, Currency, Month),
-    (zone, is_final): (BillingZone, bool),
-) -> Result<Sheet, SheetError> {
-    let Reading {
-        who,
+fn finish((who, of): (&Who<'_>, Of), all: Part) -> Result<Sheet, SheetError> {
+    let Billed {
         rows,
         amounts,
         mut faults,
-    } = reading;
+    } = all.usage;
     let (mut made, mut list, mut amount_exact) = (Vec::new(), [Amount::ZERO; 11], Amount::ZERO);
-    for (key, sums) in ordered(&rows, &who.versions) {
+    for (key, sums) in ordered(&rows, who.versions()) {
         // A row without any line came to nothing.
         let amount = amounts.get(key).map_or(Amount::ZERO, |it| *it);
-        let (row, of_row) = row(&who.versions, (key, sums), amount)?;
+        let (row, of_row) = row(who.versions(), (key, sums), amount)?;
         if !row.balances {
             let name = row.item.as_ref().map_or(row.title.as_str(), ItemKey::as_str);
             faults.push(format!("`{name}`: the parts do not sum to what was metered"));
@@ -240,8 +349,6 @@ fn finish(
         amount_exact = amount_exact.checked_add(amount)?;
         made.push(row);
     }
-    let (accounts, not_billed) = by_account((who.books, past, late), &payers, (currency, month))?;
-    let balances = made.iter().all(|it| it.balances);
     let more_faults = faults.len().checked_sub(FAULTS_MAX).map_or(0, |more| more as u64);
     faults.truncate(FAULTS_MAX);
     Ok(Sheet {
@@ -249,44 +356,23 @@ fn finish(
             position: who.books.position,
             at: instant_text(who.books.now),
         },
-        month,
-        currency,
-        zone: zone.name().to_owned(),
+        month: of.month,
+        currency: of.currency,
+        zone: of.zone.name().to_owned(),
         period_start: hour_text(who.hours.start),
         period_end: hour_text(who.hours.end),
-        is_final,
-        balances,
+        is_final: of.is_final,
+        balances: made.iter().all(|it| it.balances),
         verdict: verdict(&made),
         rows: made,
         at_list: Parts::of(&list, |it| it.to_string()),
         amount_exact,
-        sums: money::sums(&accounts, currency)?,
-        accounts,
-        not_billed,
+        sums: money::sums(&all.accounts, of.currency)?,
+        accounts: all.accounts,
+        not_billed: all.not_billed,
         faults,
         more_faults,
     })
-}
-
-/// What the month comes to by account, and who has no sum.
-fn by_account(
-    (books, past, late): (Books<'_>, &Past<'_>, &LateMonths),
-    payers: &[Payer],
-    (currency, month): (Currency, Month),
-) -> Result<(Vec<AccountRow>, Vec<NotBilled>), SheetError> {
-    let (mut accounts, mut not_billed) = (Vec::new(), Vec::new());
-    for payer in payers {
-        let hours = BillingZone::parse(&payer.zone)?.month_hours(month)?;
-        let is_final = books.registry.seals.is_final(&hours);
-        match money::row((books, past, late), (payer, currency), (month, is_final)) {
-            Ok(row) => accounts.push(row),
-            Err(error) => not_billed.push(NotBilled {
-                account: payer.account.clone(),
-                reason: error.to_string(),
-            }),
-        }
-    }
-    Ok((accounts, not_billed))
 }
 
 fn verdict(rows: &[Row]) -> String {
@@ -307,5 +393,7 @@ fn verdict(rows: &[Row]) -> String {
     }
 }
 
+#[cfg(test)]
+mod fast_tests;
 #[cfg(test)]
 mod tests;

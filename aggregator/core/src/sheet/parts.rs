@@ -45,6 +45,20 @@ pub enum Place {
 
 /// How many places there are.
 const PLACES: usize = 11;
+/// All of them, in order.
+const ALL: [Place; PLACES] = [
+    Place::Metered,
+    Place::Billed,
+    Place::Free,
+    Place::Rounding,
+    Place::Late,
+    Place::NotRated,
+    Place::OtherCurrencies,
+    Place::Unattributed,
+    Place::Unconfirmed,
+    Place::Quarantined,
+    Place::Discarded,
+];
 
 /// A number for each place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -145,6 +159,11 @@ pub fn nano(base: u128) -> Result<i128, TooLarge> {
     whole.checked_mul(NANO).ok_or(TooLarge)
 }
 
+/// The same of a difference.
+pub fn nano_signed(base: i128) -> Result<i128, TooLarge> {
+    base.checked_mul(NANO).ok_or(TooLarge)
+}
+
 /// A billed quantity as 10⁻⁹ base units, exactly.
 pub fn nano_of(quantity: Quantity, base_units: u128) -> Result<i128, TooLarge> {
     let decimal = quantity.decimal();
@@ -185,6 +204,18 @@ impl Rows {
         }
         if !is_named {
             self.add(RowKey::Meter(meter), book, place, value)?;
+        }
+        Ok(())
+    }
+
+    /// Adds all of other ones.
+    pub fn join(&mut self, other: Self) -> Result<(), TooLarge> {
+        for (row, versions) in other.0 {
+            for (book, sums) in versions {
+                for (place, value) in ALL.into_iter().zip(sums) {
+                    self.add(row.clone(), book, place, value)?;
+                }
+            }
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::rollup::OwnerHour;
 use crate::rollup::cell::{KIND_INFERRED, KIND_SUM, KIND_WITHDRAWN};
 use crate::rollup::part::{inferred, owner_key};
 
-const BOOK: &str = r#"
+pub(super) const BOOK: &str = r#"
 format = 1
 name = "Everything"
 currency = "USD"
@@ -140,11 +140,11 @@ impl World {
     }
 }
 
-fn month() -> Month {
+pub(super) fn month() -> Month {
     Month::parse("2026-02").unwrap()
 }
 
-fn terms(tenant: &str, account: &str, currency: &str, zone: &str) -> TenantTerms {
+pub(super) fn terms(tenant: &str, account: &str, currency: &str, zone: &str) -> TenantTerms {
     TenantTerms {
         tenant: tenant.into(),
         name: tenant.into(),
@@ -157,7 +157,7 @@ fn terms(tenant: &str, account: &str, currency: &str, zone: &str) -> TenantTerms
     }
 }
 
-fn account(key: &str, zone: &str) -> Account {
+pub(super) fn account(key: &str, zone: &str) -> Account {
     Account {
         account: key.into(),
         organisation: None,
@@ -228,7 +228,7 @@ fn world(seed: u64) -> World {
     world
 }
 
-fn usage(random: &mut Random) -> OwnerHour {
+pub(super) fn usage(random: &mut Random) -> OwnerHour {
     let mut value = OwnerHour::default();
     value.trace(NodeId([1; 16]), SpoolId([2; 16]), 1, 1);
     for name in METERS_USED {
@@ -259,17 +259,17 @@ fn usage(random: &mut Random) -> OwnerHour {
 }
 
 /// The same numbers for the same seed.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
