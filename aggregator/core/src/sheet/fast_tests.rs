@@ -232,7 +232,7 @@ fn case(seed: u64) -> Case {
     for _ in 0..9 {
         random.next();
     }
-    let is_open = seed % 3 == 0;
+    let is_open = seed.is_multiple_of(3);
     let end = if is_open {
         hours.start.0 + 400
     } else {
@@ -247,15 +247,15 @@ fn case(seed: u64) -> Case {
         now: Hour(end + 3).start(),
         hours,
     };
-    let is_plain = seed % 5 != 0;
-    case.register(if seed % 4 == 0 { BOOK } else { EASY });
+    let is_plain = !seed.is_multiple_of(5);
+    case.register(if seed.is_multiple_of(4) { BOOK } else { EASY });
     case.fill(is_plain);
     case.seal(Hour(end));
     let pieces = [0, 9, 99][usize::try_from(case.random.below(3)).unwrap()];
     case.pack(pieces);
     case.disturb(is_plain);
     case.pack(pieces);
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         // For hours that were sealed: what was nobody's becomes a tenant's.
         let mut finn = terms("finn", "alone", "USD", "America/New_York");
         (finn.claims, finn.from) = (vec!["stray".into()], Hour(case.hours.start.0 + 207));
@@ -289,7 +289,7 @@ fn the_fast_sheet_is_the_plain_one() {
         let fast = sheet(case.books(), month(), usd).unwrap();
         assert_eq!(fast, plain(case.books(), month(), usd).unwrap(), "seed {seed}");
         assert!(fast.balances, "seed {seed}: {}", fast.verdict);
-        assert_eq!(fast.is_final, seed % 3 != 0, "seed {seed}");
+        assert_eq!(fast.is_final, !seed.is_multiple_of(3), "seed {seed}");
         let closing = Closing::begin(case.books(), month(), usd).unwrap();
         whole += together(&closing);
         late += fast.rows.iter().filter(|it| it.usage.late != "0").count();

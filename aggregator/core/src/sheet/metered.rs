@@ -33,9 +33,12 @@ pub struct Metered {
 /// Place of the prices, where it is, and the version of the price book.
 type Key = (usize, Option<Place>, Hour);
 
-/// By dimensions, then by meter; both rising.
+/// By dimensions, rising.
 #[derive(Debug, Default)]
-struct Sums(Vec<(Vec<(String, String)>, Vec<(Meter, i128)>)>);
+struct Sums(Vec<(Vec<(String, String)>, Meters)>);
+
+/// By meter, rising.
+type Meters = Vec<(Meter, i128)>;
 
 /// Through a piece of the month: an owner's name as in keys, its month, and where its sums are; none for machines.
 type Known = (Box<[u8]>, Option<(Range<Hour>, usize)>);
@@ -139,7 +142,7 @@ impl Sums {
     }
 
     /// The sums of dimensions; none yet if these are new.
-    fn meters(&mut self, dims: &DimPairs<'_>) -> &mut Vec<(Meter, i128)> {
+    fn meters(&mut self, dims: &DimPairs<'_>) -> &mut Meters {
         let place = self.0.binary_search_by(|(known, _)| {
             let known = known.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             known.cmp(dims.iter().copied())
