@@ -61,8 +61,12 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, MoneyError> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
+    if let Some(reason) = digits.chars().find_map(stranger) {
+        return Err(refuse(reason));
+    }
     let (whole, fraction) = match digits.split_once('.') {
         Some((_, "")) => return Err(refuse("no digits after the point")),
+        Some((_, fraction)) if fraction.contains('.') => return Err(refuse("more than one point")),
         Some((whole, fraction)) => (whole, fraction),
         None => (digits, ""),
     };
@@ -88,6 +92,21 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, MoneyError> {
     let scale = u32::try_from(fraction.len()).map_err(|_| refuse(too_long))?;
     let signed = if negative { -mantissa } else { mantissa };
     canonical(signed, scale, "reading").map_err(|_| refuse(too_long))
+}
+
+/// Why a character has no place in a number; none if it has one.
+fn stranger(it: char) -> Option<&'static str> {
+    Some(match it {
+        '0'..='9' | '.' => return None,
+        ',' | '，' | '٫' => "the decimal separator is a point, and digits are not grouped",
+        '_' | '\'' | '’' => "digits are not grouped",
+        it if it.is_whitespace() => "digits are not grouped, and no space stands before or behind them",
+        '+' => "no plus sign is written",
+        'e' | 'E' => "no exponent is written: all digits are",
+        '%' => "no percent sign is written",
+        it if it.is_numeric() => "only the digits 0 to 9 are read",
+        _ => "only digits and one point are allowed",
+    })
 }
 
 /// The canonical decimal mantissa / 10^scale.

@@ -254,6 +254,52 @@ fn numbers_are_read_strictly_and_written_canonically() {
 }
 
 #[test]
+fn what_is_no_number_is_told_why() {
+    let point = "the decimal separator is a point, and digits are not grouped";
+    let table = [
+        ("", "no digits before the point"),
+        ("0,1", point),
+        ("1,000.00", point),
+        ("1.000,00", point),
+        (
+            "1 000",
+            "digits are not grouped, and no space stands before or behind them",
+        ),
+        (
+            " 1",
+            "digits are not grouped, and no space stands before or behind them",
+        ),
+        (
+            "1\u{a0}000",
+            "digits are not grouped, and no space stands before or behind them",
+        ),
+        ("1_000", "digits are not grouped"),
+        ("1'000", "digits are not grouped"),
+        ("١", "only the digits 0 to 9 are read"),
+        ("１", "only the digits 0 to 9 are read"),
+        ("1e3", "no exponent is written: all digits are"),
+        ("1E-3", "no exponent is written: all digits are"),
+        ("+1", "no plus sign is written"),
+        ("-+1", "no plus sign is written"),
+        (".5", "no digits before the point"),
+        ("5.", "no digits after the point"),
+        ("1.2.3", "more than one point"),
+        ("1..2", "more than one point"),
+        ("06", "a leading zero"),
+        ("6%", "no percent sign is written"),
+        ("¥6", "only digits and one point are allowed"),
+    ];
+    for (text, reason) in table {
+        let told = parse_decimal(text).map_err(|it| it.to_string());
+        assert_eq!(
+            told,
+            Err(format!("`{text}` is not a decimal number: {reason}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn kinds_of_numbers_refuse_what_they_cannot_be() {
     let says = |error: MoneyError| error.to_string();
     assert_eq!(

@@ -35,7 +35,7 @@ fn faults_name_their_line_and_nothing_is_rated() {
         ("\"1\"",             "1",                        "column 73: invalid type: integer `1`, expected a string"),
         ("\"1\"",             "1.5",                      "column 75: invalid type: floating point `1.5`, expected a string"),
         ("\"1\"",             "\"-1\"",                   "`quantity`: quantity -1 is negative"),
-        ("\"1\"",             "\"1e3\"",                  "`quantity`: `1e3` is not a decimal number: only digits and one point are allowed"),
+        ("\"1\"",             "\"1e3\"",                  "`quantity`: `1e3` is not a decimal number: no exponent is written: all digits are"),
         ("\"1\"",             "\"0.0000000001\"",         "`quantity`: `0.0000000001` has 10 decimal places, at most 9 are allowed"),
         ("00:00Z",            "30:00Z",                   "`hour`: `2026-01-01T00:30:00Z` is not the start of an hour in UTC such as `2026-01-31T23:00:00Z`"),
         ("storage",           "disk",                     "`item`: the price book has no item `disk`"),
