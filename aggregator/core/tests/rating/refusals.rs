@@ -81,6 +81,9 @@ fn prices_negative_absurd_or_no_numbers() {
         ("price = \"1\"\nallowance = \"-1\"\nallowance_over = \"day\"", "line 11: item `x`: `allowance`: quantity -1 is negative"),
         ("price = \"1\"\nallowance = \"1\"",  "line 4: item `x`: `allowance_over` is missing"),
         ("price = \"1\"\nminimum = \"-1\"",   "line 11: item `x`: `minimum`: price -1 is negative"),
+        ("price = \"0.000000000001\"\nminimum = \"79228163\"",
+         "line 4: item `x`: `minimum` of 79228163 is too large beside a price of 0.000000000001: with that many decimal places a \
+          month is kept exactly up to 79228162; write the price with fewer places"),
         ("price = \"1\"\nminimum = \"5\"\nmaximum = \"4\"", "line 4: item `x`: `minimum` is above `maximum`"),
     ]);
     let before = format!("{HEAD}{ITEM}model = \"package\"\nprice = \"1\"\npackage_over = \"day\"\n");

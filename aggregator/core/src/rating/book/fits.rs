@@ -4,7 +4,7 @@
 //! It must not know how tables are read.
 
 use tallyman_common::meter::BaseUnit;
-use tallyman_common::money::Price;
+use tallyman_common::money::{Price, QUANTITY_SCALE};
 
 use super::super::policy::Policies;
 use super::super::tariff::Shape;
@@ -13,6 +13,9 @@ use super::super::unit::Unit;
 use super::parse::path_of;
 use super::reader::{Faults, Reader};
 use super::{Charge, DEFAULT_TAX_CLASS, Item, ItemKey, PriceBook};
+
+/// Largest mantissa of a decimal.
+const MANTISSA_MAX: i128 = (1 << 96) - 1;
 
 /// Prices above these are taken for slips of the pen: so much for so many base units. More than the dearest thing
 /// of its kind costs in the currency with the smallest unit.
@@ -33,7 +36,7 @@ pub(super) fn check(reader: &Reader<'_, '_>, faults: &mut Faults<'_>, items: &[I
         reader.tables(faults, name).iter().map(|it| it.offset).collect()
     };
     for (item, at) in items.iter().zip(places("item", faults)) {
-        if let Some(reason) = absurd(item) {
+        if let Some(reason) = item.absurd_price() {
             faults.add(at, &path_of(&item.key), reason);
         }
     }
@@ -132,9 +135,9 @@ pub(super) fn check_own_taxes(
 }
 
 impl Item {
-    /// Why a price is absurd for its unit; none if none is.
+    /// Why a price is absurd for its unit, or too fine for the item's minimum; none if none is.
     pub fn absurd_price(&self) -> Option<String> {
-        absurd(self)
+        absurd(self).or_else(|| too_fine(self))
     }
 }
 
@@ -160,6 +163,29 @@ fn absurd(item: &Item) -> Option<String> {
         "a price of {} for one {unit} is more than anything costs: is that a slip of the pen?",
         tier.price
     ))
+}
+
+/// A minimum less what was used has as many places as the price and a quantity together, and must fit a decimal: else a
+/// month would be rated that has no invoice.
+fn too_fine(item: &Item) -> Option<String> {
+    let (Charge::Metered(tariff), Some(minimum)) = (item.charge(), item.minimum()) else {
+        return None;
+    };
+    let (Shape::Graduated(ladder) | Shape::Volume(ladder)) = &tariff.shape else {
+        return None;
+    };
+    let prices = ladder.tiers().iter().map(|it| it.price);
+    let finest = prices.max_by_key(|it| it.decimal().scale())?;
+    let most = MANTISSA_MAX / 10_i128.checked_pow(finest.decimal().scale() + QUANTITY_SCALE)?;
+    let least = minimum.decimal();
+    // At most 10³² and so far below what is held here.
+    let is_above = least.mantissa() > most.checked_mul(10_i128.checked_pow(least.scale())?)?;
+    is_above.then(|| {
+        format!(
+            "`minimum` of {minimum} is too large beside a price of {finest}: with that many decimal places a month is kept \
+             exactly up to {most}; write the price with fewer places"
+        )
+    })
 }
 
 fn known(names: &[&str]) -> String {
