@@ -106,7 +106,7 @@ fn activated(desk: &mut Desk, name: &str) -> anyhow::Result<(String, PriceBook)>
     let name = name.to_owned();
     let found = desk.question(Question::Why(Why::BookText { name }))?;
     let text = found["text"].as_str().map_or_else(String::new, str::to_owned);
-    let book = PriceBook::parse(&text).map_err(faults)?;
+    let book = PriceBook::parse_logged(&text).map_err(faults)?;
     Ok((text, book))
 }
 

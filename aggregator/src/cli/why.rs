@@ -103,7 +103,10 @@ impl Why {
                 account,
                 tenant,
             } => {
-                let (before, after) = (before.as_deref().map(book).transpose()?, book(&after)?);
+                let before = before
+                    .map(|it| PriceBook::parse_logged(&it).map_err(faults))
+                    .transpose()?;
+                let (before, after) = (before.map(Arc::new), book(&after)?);
                 let ask = what_if::Ask {
                     month: Month::parse(&month)?,
                     before: before.map_or(Prices::Real, Prices::Book),

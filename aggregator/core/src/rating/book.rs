@@ -156,7 +156,13 @@ pub struct BookVersions(Vec<(Hour, Arc<PriceBook>)>);
 impl PriceBook {
     /// Reads and checks a price book; every fault is told, in the order of lines.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        parse::parse(text)
+        parse::parse(text, true)
+    }
+
+    /// Reads a price book that was checked when it came into force: what a later release would refuse of it stays in force,
+    /// for the log is read again at every start.
+    pub fn parse_logged(text: &str) -> Result<Self, Vec<Fault>> {
+        parse::parse(text, false)
     }
 
     /// Its name.

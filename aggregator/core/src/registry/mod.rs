@@ -262,7 +262,7 @@ impl Registry {
     }
 
     fn add_book(&mut self, text: String, from: Hour) {
-        let book = PriceBook::parse(&text).expect("checked before it was logged");
+        let book = PriceBook::parse_logged(&text).expect("checked before it was logged");
         let book = Arc::new(book);
         self.books.push(Activation { from, book, text });
     }

@@ -50,7 +50,8 @@ const MODELS: &[(&str, &[&str])] = &[
 ];
 const UNMETERED: &[&str] = &["free", "percent_of_price", "percent_of_amount", "percentile"];
 
-pub(super) fn parse(text: &str) -> Result<PriceBook, Vec<Fault>> {
+/// Reads a book; what does not fit together in it is a fault only where it `must_fit`.
+pub(super) fn parse(text: &str, must_fit: bool) -> Result<PriceBook, Vec<Fault>> {
     let mut faults = Faults::new(text);
     if text.len() > BOOK_BYTES_MAX {
         faults.add(0, "price book", format!("longer than {BOOK_BYTES_MAX} bytes"));
@@ -69,7 +70,11 @@ pub(super) fn parse(text: &str) -> Result<PriceBook, Vec<Fault>> {
         return Err(faults.into_sorted());
     }
     let reader = Reader::new(table.get_ref(), 0, "price book".to_owned(), String::new());
-    match parse_book(&reader, text, &mut faults) {
+    let book = parse_book(&reader, text, &mut faults);
+    if let (Some(book), 0, true) = (&book, faults.count(), must_fit) {
+        fits::check(&reader, &mut faults, &book.items, &book.policies);
+    }
+    match book {
         Some(book) if faults.count() == 0 => Ok(book),
         _ => Err(faults.into_sorted()),
     }
@@ -101,9 +106,6 @@ fn parse_book(reader: &Reader<'_, '_>, text: &str, faults: &mut Faults<'_>) -> O
     };
     let (items, share_order) = parse_items(reader, faults);
     let policies = parse_policies(reader, faults, &items);
-    if let (Some(policies), 0) = (&policies, faults.count()) {
-        fits::check(reader, faults, &items, policies);
-    }
     Some(PriceBook {
         name: name?.value.to_owned(),
         currency: currency?,

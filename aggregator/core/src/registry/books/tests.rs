@@ -288,3 +288,21 @@ fn names_that_nothing_has() {
         )],
     );
 }
+
+/// Protects: an update that refuses more than the release before still starts on its log: what was in force stays in force.
+#[test]
+fn what_was_logged_once_is_read_whatever_is_refused_today() {
+    let tax = "[[tax]]\nclass = \"standrad\"\ntitle = \"VAT\"\npercent = \"6\"\n";
+    let text = book(&[CPU, tax]);
+    let mut registry = Registry::default();
+    let command = Command::AddPriceBook { text, from: Hour(0) };
+    assert!(registry.check(&command, WallMs(0)).is_err());
+    registry.apply(&Decision {
+        position: 1,
+        at: WallMs(0),
+        actor: "a".into(),
+        source: "s".into(),
+        command,
+    });
+    assert_eq!(registry.books.len(), 1);
+}
