@@ -4,77 +4,25 @@
 //! anywhere and begun again it goes on, for what is issued is found; nobody gets two invoices for a month, however many
 //! runs there are (I12).
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tallyman_aggregator_core::accounts::MoneyCommand;
 use tallyman_aggregator_core::accounts::expiry::ended;
-use tallyman_aggregator_core::accounts::run::{self, Due, HasOne, NotBilled, Void};
+use tallyman_aggregator_core::accounts::run::{self, Due, NotBilled, Void};
 use tallyman_aggregator_core::rating::Month;
-use tallyman_common::time::{Hour, WallMs};
+use tallyman_common::time::Hour;
 use tokio::sync::mpsc;
 
 use crate::handle::{Handle, Unavailable};
-use crate::limits::{BILL_PERIOD, BILL_REASONS_MAX, BILL_RUNS_KEPT, BILL_TOLD_MAX};
+use crate::limits::{BILL_LOGGED_MAX, BILL_PERIOD, BILL_TOLD_MAX};
 use crate::monthly::{self, Asked, MonthlyError, Piece};
+pub use crate::progress::{Progress, Runs, UnderWay};
 
 /// Who runs by itself, as it stands in the log.
 const ACTOR: &str = "clock";
 const SOURCE: &str = "aggregator";
-
-/// Where a run is.
-#[derive(Debug, Clone, Serialize)]
-pub struct Progress {
-    /// Counts the runs of this process.
-    pub run: u64,
-    /// Which month.
-    pub month: Month,
-    /// Who asked.
-    pub actor: String,
-    /// When it began.
-    pub started: WallMs,
-    /// When it ended; nothing while it runs.
-    pub ended: Option<WallMs>,
-    /// Accounts that it is for.
-    pub accounts: usize,
-    /// Accounts that were looked at.
-    pub done: usize,
-    /// Invoices that it issued.
-    pub issued: usize,
-    /// Accounts that had theirs.
-    pub existing: usize,
-    /// Accounts whose invoice is void.
-    pub void: usize,
-    /// Accounts without anything to bill.
-    pub nothing: usize,
-    /// Accounts that have no invoice.
-    pub not_billed: usize,
-    /// The first of them, and why: all would be without a bound (I11).
-    pub reasons: Vec<NotBilled>,
-    /// Why it ended early.
-    pub fault: Option<String>,
-}
-
-impl Progress {
-    fn add(&mut self, piece: &Piece) {
-        self.done += piece.accounts();
-        self.issued += piece.issued.len();
-        self.existing += piece.existing.len();
-        self.void += piece.void.len();
-        self.nothing += piece.nothing.len();
-        self.not_billed += piece.not_billed.len();
-        let month = self.month.to_string();
-        let void = piece.void.iter().map(|HasOne { account, number }| NotBilled {
-            account: account.clone(),
-            reason: run::void_text(number, account, &month),
-        });
-        let room = BILL_REASONS_MAX - self.reasons.len();
-        let all = piece.not_billed.iter().cloned().chain(void);
-        self.reasons.extend(all.take(room));
-    }
-}
 
 /// What whoever follows a run is told, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,81 +44,11 @@ pub enum Told {
     },
 }
 
-/// A run is refused while another goes on: both would draft the same.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("run {0} is under way; ask again when it has ended")]
-pub struct UnderWay(pub u64);
-
-/// The runs of this process, the newest last. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Runs {
-    known: Arc<Mutex<Vec<Progress>>>,
-    /// One run at a time: two would draft the same.
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Runs {
-    /// Every run that is remembered, the newest last.
-    pub fn list(&self) -> Vec<Progress> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// One of them.
-    pub fn get(&self, run: u64) -> Option<Progress> {
-        self.list().into_iter().find(|it| it.run == run)
-    }
-
-    /// Notes a run that begins unless another is under way.
-    fn begin_alone(&self, asked: &Asked, due: &Due, started: WallMs) -> Result<u64, UnderWay> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.iter().find(|it| it.ended.is_none()) {
-            Some(it) => Err(UnderWay(it.run)),
-            None => Ok(Self::note(&mut known, &asked.actor, due, started)),
-        }
-    }
-
-    fn begin(&self, actor: &str, due: &Due, started: WallMs) -> u64 {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::note(&mut known, actor, due, started)
-    }
-
-    fn note(known: &mut Vec<Progress>, actor: &str, due: &Due, started: WallMs) -> u64 {
-        let run = known.last().map_or(1, |newest| newest.run + 1);
-        if known.len() >= BILL_RUNS_KEPT {
-            known.remove(0);
-        }
-        known.push(Progress {
-            run,
-            month: due.month,
-            actor: actor.to_owned(),
-            started,
-            ended: None,
-            accounts: due.accounts.len(),
-            done: 0,
-            issued: 0,
-            existing: 0,
-            void: 0,
-            nothing: 0,
-            not_billed: 0,
-            reasons: Vec::new(),
-            fault: None,
-        });
-        run
-    }
-
-    fn change(&self, run: u64, change: impl FnOnce(&mut Progress)) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(progress) = known.iter_mut().find(|it| it.run == run) {
-            change(progress);
-        }
-    }
-}
-
 /// Begins a run and returns its number; it goes on by itself.
 pub fn begin(handle: &Handle, asked: Asked, due: Due) -> Result<u64, UnderWay> {
     let run = handle.runs().begin_alone(&asked, &due, handle.now())?;
     let handle = handle.clone();
-    tokio::spawn(async move { carry_out(&handle, &asked, run, due, |_| {}).await });
+    tokio::spawn(async move { carry_out(&handle, &asked, run, (due, Vec::new()), |_| {}).await });
     Ok(run)
 }
 
@@ -195,7 +73,7 @@ pub fn follow(handle: &Handle, asked: Option<Asked>, due: Due) -> Result<mpsc::R
         };
         let done = |piece: &Piece| tell(Told::Done(piece.clone()));
         let fault = match asked.zip(run) {
-            Some((asked, run)) => carry_out(&handle, &asked, run, due, done).await.1,
+            Some((asked, run)) => carry_out(&handle, &asked, run, (due, Vec::new()), done).await.1,
             None => {
                 let mut done = done;
                 let drafted = monthly::bill(&handle, due, None, |piece| done(&piece)).await;
@@ -233,6 +111,8 @@ pub struct Watch {
     nothing: BTreeSet<(Month, String)>,
     /// Void and not billed again when it looked last, and told.
     void: BTreeSet<Void>,
+    /// Had usage and could not be billed, and told.
+    passed_over: BTreeSet<(Month, NotBilled)>,
 }
 
 impl Watch {
@@ -250,15 +130,18 @@ impl Watch {
         };
         let open = handle.read(run::open).await??;
         self.note(open.void.into_iter().collect());
-        for mut due in open.due {
+        for (mut due, passed_over) in with_passed_over(open.due, open.passed_over) {
             let month = due.month;
             due.accounts
                 .retain(|account| !self.nothing.contains(&(month, account.clone())));
-            if due.accounts.is_empty() {
+            let passed_over = self.untold(month, passed_over);
+            if due.accounts.is_empty() && passed_over.is_empty() {
                 continue;
             }
-            let run = handle.runs().begin(ACTOR, &due, handle.now());
-            let (nothing, _) = carry_out(handle, &asked, run, due, |_| {}).await;
+            let accounts = due.accounts.len() + passed_over.len();
+            let run = handle.runs().begin(ACTOR, (month, accounts), handle.now());
+            let all = (due, passed_over);
+            let (nothing, _) = carry_out(handle, &asked, run, all, |_| {}).await;
             self.nothing
                 .extend(nothing.into_iter().map(|account| (month, account)));
             issued += handle.runs().get(run).map_or(0, |it| it.issued);
@@ -266,6 +149,13 @@ impl Watch {
         expire(handle).await?;
         self.sealed = sealed;
         Ok(issued)
+    }
+
+    /// Those of whom no run told yet: they are told once, not with every seal.
+    fn untold(&mut self, month: Month, passed_over: Vec<NotBilled>) -> Vec<NotBilled> {
+        let told = &mut self.passed_over;
+        let is_new = |it: &NotBilled| told.insert((month, it.clone()));
+        passed_over.into_iter().filter(is_new).collect()
     }
 
     /// Says once of each void month that it is billed again only when somebody asks.
@@ -280,6 +170,31 @@ impl Watch {
             self.void = void;
         }
     }
+}
+
+/// What is due with who is passed over, by month; some months have only one of both.
+fn with_passed_over(
+    due: Vec<Due>,
+    mut passed_over: BTreeMap<Month, Vec<NotBilled>>,
+) -> Vec<(Due, Vec<NotBilled>)> {
+    let of = |due: Due| {
+        let others = passed_over.remove(&due.month);
+        (due, others.map_or_else(Vec::new, |it| it))
+    };
+    let mut all: Vec<(Due, Vec<NotBilled>)> = due.into_iter().map(of).collect();
+    all.extend(passed_over.into_iter().map(|(month, others)| {
+        let (accounts, again) = (Vec::new(), false);
+        (
+            Due {
+                month,
+                accounts,
+                again,
+            },
+            others,
+        )
+    }));
+    all.sort_by_key(|(due, _)| due.month);
+    all
 }
 
 /// Takes back what is left of credits whose end has come, behind the invoices that could use them.
@@ -300,23 +215,32 @@ async fn expire(handle: &Handle) -> Result<(), MonthlyError> {
     Ok(())
 }
 
-/// Carries a run out; the accounts without anything to bill, and why it ended early if it did.
+/// Carries a run out, and tells of those that it passes over; the accounts without anything to bill, and why it ended early if it did.
 async fn carry_out(
     handle: &Handle,
     asked: &Asked,
     run: u64,
-    due: Due,
+    (due, passed_over): (Due, Vec<NotBilled>),
     mut told: impl FnMut(&Piece) + Send,
 ) -> (Vec<String>, Option<String>) {
     let turn = handle.runs().turn.clone();
     let turn = turn.lock().await;
     let (begun, month, mut nothing) = (Instant::now(), due.month, Vec::new());
-    let tell = |piece: Piece| {
+    let mut tell = |piece: Piece| {
         handle.runs().change(run, |it| it.add(&piece));
         told(&piece);
         nothing.extend(piece.nothing);
     };
-    let ended = monthly::bill(handle, due, Some(asked), tell).await;
+    if !passed_over.is_empty() {
+        tell(Piece {
+            not_billed: passed_over,
+            ..Piece::default()
+        });
+    }
+    let ended = match due.accounts.is_empty() {
+        true => Ok(()),
+        false => monthly::bill(handle, due, Some(asked), tell).await,
+    };
     let fault = ended.err().map(|error| {
         tracing::error!(%error, %month, "the monthly run ended early; it can be asked for again");
         error.to_string()
@@ -339,10 +263,13 @@ fn log_end(it: &Progress, begun: Instant) {
         month = %it.month, run = it.run, issued = it.issued, existing = it.existing, nothing = it.nothing,
         not_billed = it.not_billed, millis, "the monthly run ended"
     );
-    if let Some(first) = it.reasons.first() {
+    for one in it.reasons.iter().take(BILL_LOGGED_MAX) {
+        tracing::warn!(month = %it.month, run = it.run, account = one.account, reason = one.reason, "an account has no invoice");
+    }
+    if it.reasons.len() > BILL_LOGGED_MAX {
         tracing::warn!(
-            month = %it.month, accounts = it.not_billed, account = first.account, reason = first.reason,
-            "accounts have no invoice; `bill run --period` tells each with its reason"
+            month = %it.month, run = it.run, accounts = it.not_billed + it.void,
+            "more accounts have no invoice; /api/v1/admin/invoice-runs and `bill run --period` tell each with its reason"
         );
     }
 }
@@ -353,7 +280,7 @@ mod tests {
     use tallyman_aggregator_core::limits::SEAL_GRACE_MS;
     use tallyman_aggregator_core::rating::{BillingZone, Day};
     use tallyman_aggregator_core::registry::{Account, Command, Seller, TenantTerms};
-    use tallyman_common::time::MINUTE_MS;
+    use tallyman_common::time::{MINUTE_MS, WallMs};
 
     use super::*;
     use crate::closer::close;
@@ -505,7 +432,7 @@ mod tests {
             let run = on.handle.runs().begin_alone(&asked, &due, clock::now()).unwrap();
             let refused = begin(&on.handle, asked.clone(), due.clone());
             assert_eq!(refused, Err(UnderWay(run)));
-            carry_out(&on.handle, &asked, run, due.clone(), |_| {}).await;
+            carry_out(&on.handle, &asked, run, (due.clone(), Vec::new()), |_| {}).await;
             let run = on.handle.runs().get(run).unwrap();
             assert_eq!((run.existing, run.nothing, run.issued), (1, 1, 0));
             assert_eq!(run.reasons[0].account, "nobody");
@@ -514,6 +441,64 @@ mod tests {
             let on = Running::start(folder.path());
             assert_eq!(Watch::default().bill(&on.handle).await.unwrap(), 0);
             assert_eq!(invoices(&on).await, ["acme INV-000001"]);
+            on.stop().await;
+        });
+    }
+    /// Protects: usage whose payer nobody registered is told by the run by itself, once.
+    #[test]
+    fn usage_whose_payer_nobody_registered_is_told_once() {
+        check(async {
+            let folder = tempfile::tempdir().unwrap();
+            let on = Running::start(folder.path());
+            commerce(&on).await;
+            let orphan = TenantTerms {
+                tenant: "orphan".into(),
+                name: "Orphan".into(),
+                claims: vec!["acme".into()],
+                account: "orphan".into(),
+                zone: "UTC".into(),
+                currency: "USD".into(),
+                language: "en".into(),
+                from: Hour(0),
+            };
+            let nobody = TenantTerms {
+                claims: vec![],
+                tenant: "acme".into(),
+                account: "acme".into(),
+                ..orphan.clone()
+            };
+            on.command(Command::SetTenant(nobody)).await.unwrap();
+            on.command(Command::SetTenant(orphan)).await.unwrap();
+            let mut node = Node::new(1);
+            node.enrol(&on, "t1").await;
+            let connection = node.open(&on).await;
+            node.welcome(&connection).await.unwrap();
+            let (month, last) = final_month();
+            for (seq, end) in [(1, WallMs(last.start().0 + 2 * MINUTE_MS)), (2, clock::now())] {
+                assert_eq!(
+                    upto(&answer(&connection, node.batch_until(seq, end)).await),
+                    Some(seq)
+                );
+            }
+            on.handle.checkpoint(folder.path().join("copy")).await.unwrap();
+            assert!(close(&on.handle, SEAL_GRACE_MS).await.unwrap() > 0);
+            let mut watch = Watch::default();
+            assert_eq!(watch.bill(&on.handle).await.unwrap(), 0);
+            let runs = on.handle.runs().list();
+            let [run] = &runs[..] else {
+                panic!("{runs:?}");
+            };
+            let counts = (run.accounts, run.done, run.nothing, run.not_billed);
+            assert_eq!((run.month, counts), (month, (3, 3, 2, 1)));
+            let told = &run.reasons[0];
+            assert!(
+                told.account == "orphan" && told.reason.contains("account set orphan"),
+                "{told:?}"
+            );
+            // The next seal tells it no more.
+            watch.sealed = None;
+            assert_eq!(watch.bill(&on.handle).await.unwrap(), 0);
+            assert_eq!(on.handle.runs().list().len(), 1);
             on.stop().await;
         });
     }

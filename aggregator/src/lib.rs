@@ -26,6 +26,8 @@ pub mod live;
 pub mod metrics;
 /// The monthly run.
 pub mod monthly;
+/// Where monthly runs are.
+pub mod progress;
 /// The daily comparison of the day before.
 pub mod reconciler;
 /// What reaches the writer.

@@ -129,6 +129,8 @@ pub const BILL_AHEAD: usize = 4;
 pub const BILL_TOLD_MAX: usize = 1_024;
 /// Accounts without an invoice that a run names; the rest is in its count.
 pub const BILL_REASONS_MAX: usize = 1_000;
+/// Accounts without an invoice that the log names at the end of a run; the rest is asked for.
+pub const BILL_LOGGED_MAX: usize = 20;
 /// Runs that can be asked about.
 pub const BILL_RUNS_KEPT: usize = 100;
 

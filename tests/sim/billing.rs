@@ -129,7 +129,7 @@ impl World {
 
     /// Drafts what is due, in pieces of one account or more; false if nothing is.
     fn draft_due(&mut self) -> Result<bool, String> {
-        let Open { mut due, void } = self.read(open)?.map_err(|e| e.to_string())?;
+        let Open { mut due, void, .. } = self.read(open)?.map_err(|e| e.to_string())?;
         due.extend(void.into_iter().map(|it| Due {
             month: it.month,
             accounts: vec![it.account],

@@ -49,6 +49,18 @@ fn billed() -> (World, u64) {
 /// The same under other prices and terms.
 fn billed_of(prices: &str, agreed: &str) -> (World, u64) {
     let (mut world, terms, month) = with_a_bill_of(prices);
+    register_payer(&mut world, &terms);
+    let agreed = Command::SetTerms {
+        account: terms.account,
+        text: agreed.into(),
+        from: month.start,
+    };
+    applied(&mut world, agreed);
+    (world, u64::from(month.end.0 - START.0))
+}
+
+/// A seller, and the account that pays for a tenant.
+fn register_payer(world: &mut World, terms: &TenantTerms) {
     let seller = Seller {
         seller: "cloud".into(),
         name: "云海存储有限公司".into(),
@@ -58,7 +70,7 @@ fn billed_of(prices: &str, agreed: &str) -> (World, u64) {
         bank: vec![],
         prefix: "INV".into(),
     };
-    applied(&mut world, Command::SetSeller(Box::new(seller)));
+    applied(world, Command::SetSeller(Box::new(seller)));
     let account = Account {
         account: terms.account.clone(),
         organisation: None,
@@ -72,14 +84,7 @@ fn billed_of(prices: &str, agreed: &str) -> (World, u64) {
         contact: vec![],
         due_days: 30,
     };
-    applied(&mut world, Command::SetAccount(Box::new(account)));
-    let agreed = Command::SetTerms {
-        account: terms.account,
-        text: agreed.into(),
-        from: month.start,
-    };
-    applied(&mut world, agreed);
-    (world, u64::from(month.end.0 - START.0))
+    applied(world, Command::SetAccount(Box::new(account)));
 }
 
 fn final_month() -> World {

@@ -144,3 +144,59 @@ fn a_shared_registry_is_the_folded_one() {
     }
     assert!(shared > 700 && (shared as u64) < newest, "{shared} of {newest}");
 }
+
+/// Protects: usage whose payer nobody registered, or registered too late for the run by itself, is told by every run, and once
+/// it is billed no more.
+#[test]
+fn usage_without_a_payer_that_can_be_billed_is_told() {
+    let (world, terms, hours) = with_a_bill_of(PRICES);
+    let mut world = until_final((world, u64::from(hours.end.0 - START.0)));
+    let idle = TenantTerms {
+        tenant: "idle".into(),
+        claims: vec!["idle".into()],
+        account: "idle".into(),
+        ..terms.clone()
+    };
+    applied(&mut world, Command::SetTenant(idle));
+    let told = |world: &World| {
+        let looked = run::open(world.books()).unwrap();
+        assert_eq!(looked.due, []);
+        let told = looked.passed_over.into_iter();
+        let told =
+            told.flat_map(|(month, all)| all.into_iter().map(move |it| (month, it.account, it.reason)));
+        told.collect::<Vec<_>>()
+    };
+    let ordered = |world: &World| {
+        let both = ["acme".to_owned(), "idle".to_owned()];
+        run::drafts(world.books(), month(), &both).unwrap()
+    };
+    for is_packed in [false, true] {
+        if is_packed {
+            assert!(pack(&mut world) > 0);
+        }
+        let [(of, account, reason)] = &told(&world)[..] else {
+            panic!("{:?}", told(&world));
+        };
+        assert_eq!((*of, &**account), (month(), "acme"));
+        assert!(
+            reason.contains("nobody registered the account, which pays for the usage of tenant `acme`")
+                && reason.contains("bill run --period 2025-11 --account acme"),
+            "{reason}"
+        );
+        let found = ordered(&world);
+        assert_eq!(
+            (&*found.not_billed[0].reason, found.not_billed.len()),
+            (&**reason, 1)
+        );
+        assert_eq!(found.nothing, ["idle"]);
+    }
+    register_payer(&mut world, &terms);
+    let reason = &told(&world)[0].2;
+    assert!(
+        reason.contains("registered when 2025-11 was final already"),
+        "{reason}"
+    );
+    let drafts = ordered(&world).drafts;
+    issue(&mut world, drafts);
+    assert_eq!(told(&world), []);
+}

@@ -51,6 +51,8 @@ pub mod standing;
 pub mod tables;
 
 /// A month under another price book.
+/// Whom a run can't bill although there is usage.
+mod unbilled;
 pub mod what_if;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::document::Kind;
 use super::draft::{DraftError, Purpose, draft_beside};
 pub use super::past::Prepared;
 use super::tables::{AccountsError, Found, get, keys};
+use super::unbilled::{Unregistered, passed_over, unregistered};
 use crate::bills::{BillError, Books};
 use crate::ports::Table;
 use crate::rating::calendar::CalendarError;
@@ -25,7 +26,7 @@ use crate::registry::Registry;
 const BACK_MONTHS: usize = 12;
 
 /// An account that gets no draft, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NotBilled {
     /// Which.
     pub account: String,
@@ -72,6 +73,8 @@ pub struct Open {
     pub due: Vec<Due>,
     /// Their invoice is void: they are billed again only when somebody asks.
     pub void: Vec<Void>,
+    /// By month the accounts with usage that are not billed by themselves, and why.
+    pub passed_over: BTreeMap<Month, Vec<NotBilled>>,
 }
 
 /// What to do about a void invoice.
@@ -109,7 +112,7 @@ pub fn due(books: Books<'_>) -> Result<Vec<Due>, DraftError> {
     Ok(open(books)?.due)
 }
 
-/// [`due`], and the months whose invoice is void.
+/// [`due`], the months whose invoice is void, and who has usage but is not billed.
 pub fn open(books: Books<'_>) -> Result<Open, DraftError> {
     let mut found: BTreeMap<Month, Vec<String>> = BTreeMap::new();
     let mut void = Vec::new();
@@ -149,6 +152,7 @@ pub fn open(books: Books<'_>) -> Result<Open, DraftError> {
     Ok(Open {
         due: due.collect(),
         void,
+        passed_over: passed_over(books, newest)?,
     })
 }
 
@@ -205,6 +209,13 @@ pub fn drafts_of(books: Books<'_>, prepared: &Prepared, accounts: &[String]) -> 
         not_billed: Vec::new(),
     };
     for account in accounts {
+        if !books.registry.payers.accounts.contains_key(account) {
+            match unregistered(books, account, month)? {
+                Unregistered::Missing(it) => found.not_billed.push(it),
+                Unregistered::Unused => found.nothing.push(account.clone()),
+            }
+            continue;
+        }
         let known = newest_of(books, account, month)?;
         if let Some(it) = known.as_ref().filter(|it| !(it.void && prepared.again)) {
             let (account, number) = (account.clone(), it.number.clone());

@@ -31,6 +31,8 @@ pub mod text;
 pub mod usage;
 /// What becomes of usage while it is rated.
 pub mod watch;
+/// Whether a tenant used anything.
+pub mod used;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
