@@ -127,6 +127,10 @@ fn invoices_are_listed_shown_and_printed() -> Result<()> {
              invoice list --to {month}          -> without INV-
              invoice list --status paid         -> without INV-
              invoice list --account {account}   -> {it} | without INV-000001
+             invoice list --tenant {account}    -> {it} | {total} | without INV-000001
+             invoice list --tenant {account} --status paid -> without INV-
+             invoice list --tenant nobody       -> refused: there is no tenant `nobody`
+             invoice list --tenant {account} --account {account} -> refused: cannot be used with
              invoice list --status late         -> refused: open, paid, overdue, void or disputed
              invoice show {it}                  -> invoice {it} of {account} Limited for {month}, issued | due
              invoice show {it}                  -> 存储容量 | total: {total} CNY | left: {total} CNY | status: overdue

@@ -24,6 +24,9 @@ pub enum InvoiceOrder {
         /// Of this paying account; of all without.
         #[arg(long)]
         account: Option<String>,
+        /// Of the account that pays for this tenant, and for no other.
+        #[arg(long, conflicts_with = "account")]
+        tenant: Option<String>,
         /// First month, such as 2026-11.
         #[arg(long, value_name = "MONTH")]
         from: Option<String>,
@@ -222,12 +225,14 @@ impl InvoiceOrder {
         let command = match self {
             Self::List {
                 account,
+                tenant,
                 from,
                 to,
                 status,
             } => {
                 let question = Question::Documents {
                     account,
+                    tenant,
                     from,
                     to,
                     status,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 use tallyman_aggregator_core::accounts::draft::{Purpose, draft};
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
-use tallyman_aggregator_core::accounts::month::payer;
+use tallyman_aggregator_core::accounts::month::{own_account, payer};
 use tallyman_aggregator_core::accounts::reads::{self, Filter, Today};
 use tallyman_aggregator_core::accounts::{Standing, Status, adjust, rebuild};
 use tallyman_aggregator_core::api::agreed::agreed;
@@ -30,6 +30,9 @@ pub enum Question {
     Documents {
         /// Of one account.
         account: Option<String>,
+        /// Of the account that pays for this tenant alone.
+        #[serde(default)]
+        tenant: Option<String>,
         /// First month.
         from: Option<String>,
         /// The month behind the last one.
@@ -103,11 +106,14 @@ impl Question {
         Ok(match self {
             Self::Documents {
                 account,
+                tenant,
                 from,
                 to,
                 status,
             } => {
                 account.iter().try_for_each(|it| known(books, it))?;
+                let of_tenant = tenant.map(|it| account_of(books, &it)).transpose()?;
+                let account = account.or(of_tenant);
                 if let (Some(from), Some(to)) = (&from, &to) {
                     anyhow::ensure!(
                         from < to,
@@ -173,6 +179,18 @@ fn known(books: Books<'_>, account: &str) -> anyhow::Result<()> {
         "there is no account `{account}`: `tallyman-aggregator account list` shows them"
     );
     Ok(())
+}
+
+/// The account of a tenant's invoices, by the rule of the API.
+fn account_of(books: Books<'_>, tenant: &str) -> anyhow::Result<String> {
+    let terms = books.registry.tenants.latest(tenant);
+    let terms = terms.with_context(|| format!("there is no tenant `{tenant}`"))?;
+    let own = own_account(books.registry, terms);
+    let own = own.with_context(|| {
+        let account = &terms.account;
+        format!("account `{account}` pays or paid for other tenants too: ask for its invoices with --account {account}")
+    })?;
+    Ok(own.to_owned())
 }
 
 fn documents(read: &dyn Read, filter: &Filter, today: Today<'_>) -> anyhow::Result<Value> {

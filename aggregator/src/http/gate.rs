@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tallyman_aggregator_core::accounts::explain::{Ask, Explanation, Of, explain};
+use tallyman_aggregator_core::accounts::month::own_account;
 use tallyman_aggregator_core::accounts::reads::{self, Filter, Page, Today};
 use tallyman_aggregator_core::accounts::run::Due;
 use tallyman_aggregator_core::accounts::standing::Receivable;
@@ -258,17 +259,14 @@ impl<'a> TenantBooks<'a> {
     /// the others use, or used.
     fn own_account(&self) -> Result<&str, Problem> {
         let terms = self.terms()?;
-        let mut ever = self.books.registry.tenants.ever_of(&terms.account);
-        let is_shared = ever.any(|it| it != terms.tenant);
-        if is_shared {
+        own_account(self.books.registry, terms).ok_or_else(|| {
             let text = format!(
                 "account `{}` pays or paid for other tenants too, so operators alone see its invoices; the tenant's own bills are at \
                  /api/v1/bills/monthly",
                 terms.account
             );
-            return Err(Problem::new(Kind::OperatorOnly, text));
-        }
-        Ok(&terms.account)
+            Problem::new(Kind::OperatorOnly, text)
+        })
     }
 
     /// Why the tenant's lines of an invoice are what they are; one of another account is not there. Where tenants climb

@@ -12,7 +12,7 @@ use super::past::final_seal;
 use crate::bills::account::{Payee, payees};
 use crate::bills::{BillError, Books};
 use crate::rating::{BillingZone, BookVersions, Month, Terms};
-use crate::registry::Registry;
+use crate::registry::{Registry, TenantTerms};
 
 /// Who pays, whether registered or only named by tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,14 @@ pub fn payer(registry: &Registry, account: &str) -> Option<Payer> {
         language: tenant.language.clone(),
         is_registered: false,
     })
+}
+
+/// The account that pays for a tenant and never paid for another: an invoice of several tenants tells of each what it uses,
+/// or used. None for a tenant that shares its account.
+pub fn own_account<'r>(registry: &'r Registry, terms: &'r TenantTerms) -> Option<&'r str> {
+    let mut ever = registry.tenants.ever_of(&terms.account);
+    let is_shared = ever.any(|it| it != terms.tenant);
+    (!is_shared).then_some(&*terms.account)
 }
 
 /// Looks at an account's month. `past` keeps what is read of earlier positions for the next one.
