@@ -411,6 +411,14 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
     };
     let first = file("first.toml", "format = 1\ncommitment = \"100\"\n")?;
     let second = file("second.toml", "format = 1\ncommitment = \"200\"\n")?;
+    let book = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/price-books/storage-cny.toml"
+    );
+    let prices = std::fs::read_to_string(book)?;
+    let same = file("same.toml", &prices)?;
+    let less = file("less.toml", &prices.replace("\"storage\"", "\"disk\""))?;
+    let (two, three, next) = (tenant(1), tenant(2), Month::parse(&running)?.next()?);
     let address = "--address 'Long Road 1' --address Shanghai --tax-id 9131 --contact a@example.org --organisation group";
     obey(
         &office,
@@ -445,6 +453,13 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
              invoice list --account nobody                    -> refused: there is no account `nobody`
              invoice list --from {running} --to {month}       -> refused: the month behind the last one
              ledger statement nobody                          -> refused: there is no account `nobody`
+             credit grant {one} --key a --title A --amount '1.00 CNY' --item storge -> refused: did you mean `storage`?
+             credit grant {one} --key a --title A --amount '1.00 CNY' --item gold -> refused: no price book in CNY has, or ever had, an item `gold`
+             credit grant {one} --key a --title A --amount '1.00 CNY' --item storage -> booked at position
+             price-book check {less}                          -> has | items and no faults | credit `a` of account `{one}`
+             price-book check {same}                          -> no faults | without warning
+             price-book diff 'Storage, CNY' {less}            -> item `storage` is gone | warning: credit `a` of account `{one}`
+             price-book add {less} --from {next}              -> prices from | warning: credit `a` of account `{one}`
              credit list nobody                               -> refused: there is no account `nobody`",
             month = office.month,
         ),

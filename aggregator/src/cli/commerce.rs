@@ -207,38 +207,68 @@ pub enum PriceBookOrder {
 }
 
 impl PriceBookOrder {
-    /// Runs the order; `check` needs no data folder.
+    /// Runs the order; `check` needs no data folder, but warns by what is in one.
     pub fn run(self, config: impl FnOnce() -> anyhow::Result<Config>, as_json: bool) -> anyhow::Result<()> {
         match self {
             Self::Check { file } => {
-                let (_, book) = read_book(&file)?;
+                let (text_of_book, book) = read_book(&file)?;
                 let items = book.items().len();
+                let warnings = warnings_if_any(config, &text_of_book)?;
                 let text = format!(
                     "{}: price book `{}` in {} has {items} items and no faults\ndigest {}\n",
                     file.display(),
                     book.name(),
                     book.currency().code(),
-                    book.digest()
+                    book.digest(),
+                    told(&warnings)
                 );
-                let value = json!({"name": book.name(), "items": items, "digest": book.digest()});
+                let value = json!({"name": book.name(), "items": items, "digest": book.digest(), "warnings": warnings});
                 print(as_json, &value, &text)
             }
             Self::Add { file, from } => {
                 let (text, book) = read_book(&file)?;
                 let from = first_hour(&from, book.time_zone().name())?;
-                let position = Desk::open(&config()?)?.command(Command::AddPriceBook { text, from })?;
+                let mut desk = Desk::open(&config()?)?;
+                let warnings = warnings(&mut desk, &text)?;
+                let position = desk.command(Command::AddPriceBook { text, from })?;
                 let words = format!(
                     "price book `{}` prices from {} on\n",
                     book.name(),
-                    hour_text(from)
+                    hour_text(from),
+                    told(&warnings)
                 );
-                let value = json!({"digest": book.digest(), "from": hour_text(from), "position": position});
+                let from = hour_text(from);
+                let value = json!({"digest": book.digest(), "from": from, "position": position, "warnings": warnings});
                 print(as_json, &value, &words)
             }
             Self::List => print_list(&mut Desk::open(&config()?)?, List::PriceBooks, as_json),
             Self::Diff(diff) => diff.run(config, as_json),
         }
     }
+}
+
+/// What a price book takes away from those who have it, though that is no fault.
+pub(super) fn warnings(desk: &mut Desk, book: &str) -> anyhow::Result<Value> {
+    let book = book.to_owned();
+    desk.question(Question::CreditsWithout { book })
+}
+
+/// The same where there is a data folder; a file alone is checked anywhere.
+fn warnings_if_any(config: impl FnOnce() -> anyhow::Result<Config>, book: &str) -> anyhow::Result<Value> {
+    match config().and_then(|it| Desk::open(&it)) {
+        Ok(mut desk) => warnings(&mut desk, book),
+        Err(_) => Ok(json!([])),
+    }
+}
+
+/// Warnings, line by line.
+pub(super) fn told(warnings: &Value) -> String {
+    let lines = warnings
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    lines.map(|it| format!("warning: {it}\n")).collect()
 }
 
 pub(super) fn read_book(file: &Path) -> anyhow::Result<(String, PriceBook)> {

@@ -151,7 +151,8 @@ fn clone_rows(case: &CloneView) -> Vec<Value> {
     case.hosts.iter().map(host).collect()
 }
 
-fn tenant(terms: &TenantTerms) -> Value {
+/// A tenant's terms.
+pub(super) fn tenant(terms: &TenantTerms) -> Value {
     json!({
         "tenant": terms.tenant,
         "name": terms.name,

@@ -9,15 +9,16 @@ use tallyman_aggregator_core::accounts::draft::{Purpose, draft};
 use tallyman_aggregator_core::accounts::ledger::books::{journal, trial_balance};
 use tallyman_aggregator_core::accounts::month::{own_account, payer};
 use tallyman_aggregator_core::accounts::reads::{self, Filter, Today};
-use tallyman_aggregator_core::accounts::{Standing, Status, adjust, rebuild};
+use tallyman_aggregator_core::accounts::{Standing, Status, adjust, rebuild, scope};
 use tallyman_aggregator_core::api::agreed::agreed;
 use tallyman_aggregator_core::api::text::instant_text;
 use tallyman_aggregator_core::bills::Books;
 use tallyman_aggregator_core::ports::Read;
-use tallyman_aggregator_core::rating::Month;
-use tallyman_common::time::WallMs;
+use tallyman_aggregator_core::rating::{Month, PriceBook};
+use tallyman_common::time::{Hour, WallMs};
 
-use super::why::Why;
+use super::lists::tenant;
+use super::why::{Why, faults};
 
 /// Rows of one answer at most.
 const ROWS_MAX: usize = 10_000;
@@ -89,6 +90,18 @@ pub enum Question {
     Sellers,
     /// Registered accounts.
     Accounts,
+    /// A tenant's terms in an hour; before the first ones, the first ones. Nothing if nobody registered it.
+    Tenant {
+        /// Its key.
+        key: String,
+        /// The hour; now without.
+        at: Option<Hour>,
+    },
+    /// Credits that can't be used while a price book is in force, in words.
+    CreditsWithout {
+        /// Text of the price book.
+        book: String,
+    },
     /// What was agreed with an account, or with all.
     Terms {
         /// With whom.
@@ -155,6 +168,15 @@ impl Question {
             Self::Ages => to_value(reads::ages(read, today)?)?,
             Self::Sellers => to_value(books.registry.payers.sellers.values().collect::<Vec<_>>())?,
             Self::Accounts => to_value(books.registry.payers.accounts.values().collect::<Vec<_>>())?,
+            Self::Tenant { key, at } => {
+                let at = at.map_or_else(|| books.now.hour(), |at| at);
+                let terms = books.registry.tenants.at_or_first(&key, at);
+                terms.map_or(Value::Null, tenant)
+            }
+            Self::CreditsWithout { book } => {
+                let book = PriceBook::parse_logged(&book).map_err(faults)?;
+                to_value(scope::credits_without(books, &book)?)?
+            }
             Self::Terms { account } => {
                 account.iter().try_for_each(|it| known(books, it))?;
                 to_value(agreed(books, account.as_deref())?)?

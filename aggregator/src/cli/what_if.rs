@@ -8,7 +8,7 @@ use serde_json::{Value, json, to_value};
 use tallyman_aggregator_core::rating::PriceBook;
 use tallyman_aggregator_core::rating::book::diff::diff;
 
-use super::commerce::read_book;
+use super::commerce::{read_book, told, warnings};
 use super::desk::Desk;
 use super::lists::grid;
 use super::print;
@@ -83,8 +83,14 @@ impl Diff {
         if changes.is_empty() {
             text.push_str("both price books say the same\n");
         }
+        let warnings = match &mut desk {
+            Some(desk) => warnings(desk, &new_text)?,
+            None => json!([]),
+        };
+        text.push_str(&told(&warnings));
         let mut value = json!({
-            "old": old.digest(), "new": new.digest(), "changes": to_value(&changes)?, "what_if": null
+            "old": old.digest(), "new": new.digest(), "changes": to_value(&changes)?, "what_if": null,
+            "warnings": warnings,
         });
         if let (Some(desk), Some(month)) = (&mut desk, self.period) {
             let question = Why::WhatIf {

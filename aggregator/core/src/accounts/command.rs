@@ -9,6 +9,7 @@ use tallyman_common::time::WallMs;
 use super::document::{Document, Kind};
 use super::draft::DraftError;
 use super::expiry::ended;
+use super::scope;
 use crate::bills::Books;
 use crate::registry::money::{Adjusted, Allocation, Granted, Rest};
 use crate::registry::{Registry, Rejected};
@@ -237,7 +238,7 @@ impl MoneyCommand {
     }
 
     /// Whether money that comes is for an account that is registered, in its currency: a misspelt key would else be an
-    /// account that nobody ever looks at. Whoever takes commands asks this first; documents are checked with the ledger.
+    /// account that nobody ever looks at, and a credit for a misspelt item worth nothing. Whoever takes commands asks this first; documents are checked with the ledger.
     pub fn check_payer(&self, registry: &Registry) -> Result<(), Rejected> {
         let (key, amount) = match self {
             Self::Pay { account, amount, .. } => (account, amount),
@@ -248,8 +249,13 @@ impl MoneyCommand {
             let text = DraftError::NoAccount(key.clone()).to_string();
             return Err(Rejected::NotNow(text));
         };
-        if account.currency == amount.currency().code() {
-            return Ok(());
+        if account.currency != amount.currency().code() {
+            let text = format!("{amount}: account `{key}` is in {}", account.currency);
+            return Err(Rejected::Invalid(text));
+        }
+        match self {
+            Self::GrantCredit(granted) => scope::check(registry, granted),
+            _ => Ok(()),
         }
         let text = format!("{amount}: account `{key}` is in {}", account.currency);
         Err(Rejected::Invalid(text))

@@ -41,6 +41,8 @@ pub mod reads;
 pub mod rebuild;
 /// The monthly run.
 pub mod run;
+/// What a credit can be bound to.
+pub mod scope;
 /// Parts of a draft.
 mod sections;
 /// Numbers of documents.

@@ -170,6 +170,12 @@ impl Tenants {
         self.by_tenant.get(tenant)?.values().next_back().map(|it| &**it)
     }
 
+    /// Terms of a tenant in an hour; before the first ones, the first ones.
+    pub fn at_or_first(&self, tenant: &str, hour: Hour) -> Option<&TenantTerms> {
+        let dated = self.by_tenant.get(tenant)?;
+        in_force(dated, hour).or_else(|| dated.values().next().map(|it| &**it))
+    }
+
     /// Terms of a tenant at the end of some hours. Who pays changes with a month, so these say who pays for all of one.
     pub fn at_end(&self, tenant: &str, hours: &Range<Hour>) -> Option<&TenantTerms> {
         in_force(self.by_tenant.get(tenant)?, Hour(hours.end.0.checked_sub(1)?))
