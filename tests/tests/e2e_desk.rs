@@ -440,6 +440,11 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
              tenant end {one}                                 -> refused: tenant `{one}` has ended
              bill show {one} --period {month}                 -> Bill (final) of Customer {one} | 存储容量
 
+             tenant set {two} --account {three} --from {next}  -> account: {three};
+             tenant set {two} --name Renamed                  -> account: {two};
+             tenant set {two} --name Renamed --from {running} -> account: {two};
+             tenant set {two} --name Renamed --from {next}    -> account: {three};
+
              terms list                                       -> ACCOUNT | without {one}
              terms show {one}                                 -> refused: no terms of account `{one}` are in force
              terms add {first} --account {one} --from {running}  -> hold from {running} on

@@ -72,19 +72,16 @@ impl TenantOrder {
             Self::List => print_list(&mut desk, List::Tenants, as_json),
             Self::End { key, from } => end(&mut desk, (key, from), as_json),
             Self::Set(set) => {
-                let known = desk.list(List::Tenants)?;
-                let known = known.as_array().into_iter().flatten();
-                let terms = set.terms(known.into_iter().find(|t| t["tenant"] == set.key.as_str()))?;
+                let known = set.known(&mut desk)?;
+                let terms = set.terms(known.as_ref())?;
                 check_payer(&mut desk, &set)?;
                 let (tenant, from) = (terms.tenant.clone(), hour_text(terms.from));
-                let claims = terms.claims.join(", ");
+                let (claims, account) = (terms.claims.join(", "), terms.account.clone());
                 let position = desk.command(Command::SetTenant(terms))?;
-                let text = format!("tenant `{tenant}` from {from} on; claims: {claims}\n");
-                print(
-                    as_json,
-                    &json!({"tenant": tenant, "from": from, "position": position}),
-                    &text,
-                )
+                let text =
+                    format!("tenant `{tenant}` from {from} on; account: {account}; claims: {claims}\n");
+                let value = json!({"tenant": tenant, "from": from, "account": account, "position": position});
+                print(as_json, &value, &text)
             }
         }
     }
@@ -108,18 +105,13 @@ fn check_payer(desk: &mut Desk, set: &TenantSet) -> anyhow::Result<()> {
 
 /// Takes a tenant's claims away. Usage under them stays visible as that of nobody, and is never billed by mistake.
 fn end(desk: &mut Desk, (key, from): (String, Option<String>), as_json: bool) -> anyhow::Result<()> {
-    let known = desk.list(List::Tenants)?;
-    let known = known
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|t| t["tenant"] == key.as_str());
-    let known = known.with_context(|| format!("there is no tenant `{key}`"))?;
     let set = TenantSet {
         from,
         ..TenantSet::of(key)
     };
-    let mut terms = set.terms(Some(known))?;
+    let known = set.known(desk)?;
+    let known = known.with_context(|| format!("there is no tenant `{}`", set.key))?;
+    let mut terms = set.terms(Some(&known))?;
     anyhow::ensure!(
         !terms.claims.is_empty(),
         "tenant `{}` has ended: it has no claims",
@@ -149,6 +141,19 @@ impl TenantSet {
             language: None,
             from: None,
         }
+    }
+
+    /// The tenant's terms when the new ones begin: what is not given stays as it was then, not as it was or will be at
+    /// another time.
+    fn known(&self, desk: &mut Desk) -> anyhow::Result<Option<Value>> {
+        let key = self.key.clone();
+        let now = desk.question(Question::Tenant { key, at: None })?;
+        // Who has terms keeps the zone, so it is known which hour is meant.
+        let (Some(from), Some(zone)) = (&self.from, now["zone"].as_str()) else {
+            return Ok(Some(now).filter(|it| !it.is_null()));
+        };
+        let (key, at) = (self.key.clone(), Some(first_hour(from, zone)?));
+        desk.question(Question::Tenant { key, at }).map(Some)
     }
 
     fn terms(&self, known: Option<&Value>) -> anyhow::Result<TenantTerms> {
@@ -215,7 +220,7 @@ impl PriceBookOrder {
                 let items = book.items().len();
                 let warnings = warnings_if_any(config, &text_of_book)?;
                 let text = format!(
-                    "{}: price book `{}` in {} has {items} items and no faults\ndigest {}\n",
+                    "{}: price book `{}` in {} has {items} items and no faults\ndigest {}\n{}",
                     file.display(),
                     book.name(),
                     book.currency().code(),
@@ -232,7 +237,7 @@ impl PriceBookOrder {
                 let warnings = warnings(&mut desk, &text)?;
                 let position = desk.command(Command::AddPriceBook { text, from })?;
                 let words = format!(
-                    "price book `{}` prices from {} on\n",
+                    "price book `{}` prices from {} on\n{}",
                     book.name(),
                     hour_text(from),
                     told(&warnings)
