@@ -311,6 +311,7 @@ fn a_month_has_its_bill_its_sheet_and_its_reasons() -> Result<()> {
              bill sheet --period {month} --csv        -> table,name,title,unit,metered,billed | usage,storage,
              bill sheet --period 2026-13              -> refused: `2026-13` is not a month
              explain {it}                             -> {month} of {key} | storage | final | {key}
+             explain {it}                             -> subtotal | WHY | {total}
              explain {it} --tenant {key} --item storage -> as the line says
              explain {it} --tenant {key} --item storage --hour {hour} -> 60 of 60 node-minutes came
              explain {it} --tenant {key} --item gold  -> refused: no metered line of item `gold`

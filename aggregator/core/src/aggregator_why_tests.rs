@@ -81,6 +81,84 @@ fn a_line_is_explained_by_its_tiers_and_hours() {
     );
 }
 
+/// Protects: whoever reads why a total is what it is finds every discount, credit and tax there, with where it comes from, and
+/// they sum to the total; what is left between the lines of one tenant and a total is nobody's.
+#[test]
+fn what_lies_between_lines_and_total_is_explained() {
+    let agreed = "format = 1\nclass = \"gold\"\n[[coupon]]\nkey = \"gold\"\ntitle = \"Welcome\"\namount = \"2\"\n\
+        items = [\"cpu\"]\nfrom = \"2025-11\"\nmonths = \"3\"\n";
+    let (mut world, hours) = billed_of(PRICES, agreed);
+    let granted = crate::registry::money::Granted {
+        key: "sla".into(),
+        account: "acme".into(),
+        title: "Outage".into(),
+        amount: tallyman_common::money::Money::parse("10.00 USD").unwrap(),
+        priority: 50,
+        expires: None,
+        items: vec!["cpu".into()],
+    };
+    let event = Event::Money(
+        1,
+        Asker {
+            actor: "test".into(),
+            source: "test".into(),
+        },
+        Box::new(crate::accounts::MoneyCommand::GrantCredit(granted)),
+    );
+    world.aggregator.step(world.now, event, &world.store).unwrap();
+    world.commit();
+    let mut world = until_final((world, hours));
+    let drafts = drafts_of(&world, month());
+    issue(&mut world, drafts);
+    let ask = asked(None, None, None);
+    let found = explain(world.books(), invoice(), &ask, Viewer::Operator).unwrap();
+    let totals = found.totals.unwrap();
+    let rows: Vec<_> = totals
+        .taken
+        .iter()
+        .map(|it| (it.kind, it.key.as_deref(), &*it.amount, &*it.why))
+        .collect();
+    assert_eq!((&*totals.subtotal, &*totals.total), ("50.00", "34.98"));
+    let sla = totals.taken[2].why.clone();
+    assert_eq!(
+        rows,
+        [
+            (
+                "discount",
+                Some("gold"),
+                "-5.00",
+                "discount of the price book `Plain`, for class gold"
+            ),
+            (
+                "coupon",
+                Some("gold"),
+                "-2.00",
+                "coupon of the account's terms, from 2025-11 for 3 months, on cpu"
+            ),
+            ("credit", Some("sla"), "-10.00", &*sla),
+            (
+                "tax",
+                Some("standard"),
+                "1.98",
+                "rate of tax class `standard` in the price book `Plain`"
+            ),
+        ]
+    );
+    assert!(
+        sla.starts_with("credit `sla` of 10.00 USD, granted at position ")
+            && sla.ends_with("without end, on cpu; 0.00 USD is left of it now"),
+        "{sla}"
+    );
+    let of_one = explain(
+        world.books(),
+        invoice(),
+        &asked(Some("acme"), None, None),
+        Viewer::Operator,
+    )
+    .unwrap();
+    assert_eq!((of_one.lines.len(), of_one.totals), (1, None));
+}
+
 #[test]
 fn an_hour_is_explained_down_to_its_batches() {
     let world = invoiced();

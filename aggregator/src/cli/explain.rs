@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::desk::Desk;
 use super::lists::grid;
-use super::paper::noted;
+use super::paper::{noted, percented};
 use super::print;
 use super::question::Question;
 use super::why::{Why, list, word};
@@ -71,6 +71,7 @@ fn text(found: &Value) -> String {
         row
     });
     out.push_str(&grid(LINE_COLUMNS, &Value::Array(lines.collect())));
+    out.push_str(&totals(&found["totals"]));
     for line in list(&found["lines"]) {
         if let Some(words) = line["charged"].as_str().filter(|_| !found["agrees"].is_null()) {
             out.push_str(&format!("charged: {words}\n"));
@@ -97,6 +98,29 @@ fn text(found: &Value) -> String {
         out.push_str(&format!("not rated: {}\n", word(fault)));
     }
     out
+}
+
+/// What makes the total of the lines, row by row, each with its reason.
+fn totals(found: &Value) -> String {
+    if !found.is_object() {
+        return String::new();
+    }
+    let sum = |title: &str, amount: &Value| json!({"title": title, "amount": amount, "why": ""});
+    let mut rows = vec![sum("subtotal", &found["subtotal"])];
+    rows.extend(list(&found["taken"]).iter().map(|it| {
+        let of = it["basis"]
+            .as_str()
+            .map_or_else(String::new, |basis| format!(" of {basis}"));
+        let included = if it["kind"] == "tax_included" {
+            " (included)"
+        } else {
+            ""
+        };
+        let title = format!("{}{of}{included}", percented(it));
+        json!({"title": title, "amount": it["amount"], "why": it["why"]})
+    }));
+    rows.push(sum("total", &found["total"]));
+    format!("\n{}", grid(&["title", "amount", "why"], &Value::Array(rows)))
 }
 
 /// Parts of an hour, and where it comes from.

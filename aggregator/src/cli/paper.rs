@@ -117,7 +117,7 @@ pub(super) fn noted(of: &Value) -> String {
 }
 
 /// A title with its percentage.
-fn percented(of: &Value) -> String {
+pub(super) fn percented(of: &Value) -> String {
     let title = word(&of["title"]);
     match of["percent"].as_str() {
         Some(percent) => format!("{title} {percent} %"),

@@ -6,6 +6,8 @@
 
 // One item of a month, hour by hour.
 mod item;
+// From the lines to the total.
+mod totals;
 // What is answered.
 mod view;
 
@@ -18,6 +20,7 @@ use super::tables::AccountsError;
 use crate::bills::{AsOf, BillError, Books, Viewer};
 use crate::rating::instant::instant_text;
 use crate::rating::{BillingZone, ItemKey, Month};
+pub use totals::{Taken, Totals};
 pub use view::{Explanation, HourLine, ItemAmount, Line, Tier};
 
 /// What is explained.
@@ -175,6 +178,7 @@ fn head(books: Books<'_>, payer: &Payer, month: Month, is_final: bool) -> Explan
         currency: payer.currency.clone(),
         is_final,
         lines: Vec::new(),
+        totals: None,
         hours: Vec::new(),
         sum_exact: None,
         agrees: None,
@@ -199,6 +203,10 @@ fn lines_of(
     let is_final = books.registry.seals.is_final(&hours.map_err(rating)?);
     let mut found = head(books, payer, month, is_final);
     found.lines = document_lines(document, tenant).collect();
+    // They are the account's: one tenant's lines have no total of their own.
+    if tenant.is_none() {
+        found.totals = Some(totals::totals(books, (payer, month), document)?);
+    }
     // Faults name tenants: whoever asks for one is told of that one.
     let is_own = |it: &&String| tenant.is_none_or(|tenant| it.contains(&format!("tenant `{tenant}`")));
     found.faults = document.faults.iter().filter(is_own).cloned().collect();

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tallyman_common::money::{Amount, Quantity};
 
+use super::totals::Totals;
 use crate::bills::AsOf;
 use crate::bills::sources::Sources;
 use crate::rating::{Month, TierPart};
@@ -26,6 +27,8 @@ pub struct Explanation {
     pub is_final: bool,
     /// Lines: all that can be asked for, or those of the item.
     pub lines: Vec<Line>,
+    /// Of all lines: what makes the total of them.
+    pub totals: Option<Totals>,
     /// Of an item: hour by hour, or the hour that was asked for.
     pub hours: Vec<HourLine>,
     /// Of an item: what its hours sum to.

@@ -1,0 +1,204 @@
+//! From the lines of an invoice to its total: each discount, coupon, credit and tax with the policy, agreement or grant that it
+//! comes from. What stands there was printed; only the words are made here. It must not know how much is taken.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::super::document::{Deduction, Document, Tax};
+use super::super::draft::Past;
+use super::super::month::{AccountMonth, Payer, View, at_month};
+use super::super::tables::{GrantState, get, keys};
+use super::ExplainError;
+use crate::bills::{Books, last_priced};
+use crate::ports::Table;
+use crate::rating::instant::instant_text;
+use crate::rating::policy::{Discount, Policies};
+use crate::rating::{ItemKey, Month};
+
+/// What makes a total of the lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Sum of the lines.
+    pub subtotal: String,
+    /// What was taken off or added, in order; without the taxes that the prices contain they sum with the subtotal to the
+    /// total.
+    pub taken: Vec<Taken>,
+    /// What is due.
+    pub total: String,
+}
+
+/// A discount, credit or tax.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Taken {
+    /// `discount`, `coupon`, `included_credit`, `credit`, `tax` or `tax_included`.
+    pub kind: &'static str,
+    /// Key of the policy, coupon, plan or grant; of a tax its class.
+    pub key: Option<String>,
+    /// As it is printed.
+    pub title: String,
+    /// Percentage, where it is one.
+    pub percent: Option<String>,
+    /// What it was taken from, where it is a percentage.
+    pub basis: Option<String>,
+    /// Amount.
+    pub amount: String,
+    /// Where it comes from, in words.
+    pub why: String,
+}
+
+/// Explains what is between the lines and the total of a document.
+pub(super) fn totals(
+    books: Books<'_>,
+    of: (&Payer, Month),
+    document: &Document,
+) -> Result<Totals, ExplainError> {
+    at_month(books, of, (View::Billed, &Past::new(books.store)), |month| {
+        let mut taken = Vec::new();
+        let mut seen = BTreeSet::new();
+        for it in &document.discounts {
+            taken.push(discount(&month, it, seen.insert(&*it.key)));
+        }
+        for it in &document.credits {
+            let grant: Option<GrantState> = get(
+                books.store,
+                Table::MoneyIndex,
+                &keys::grant(&month.payer.account, &it.key),
+            )?;
+            let why = grant.map_or_else(|| "credit".to_owned(), |it| grant_words(&it));
+            taken.push(deducted("credit", it, why));
+        }
+        taken.extend(
+            document
+                .taxes
+                .iter()
+                .map(|it| tax(&month, it, &document.language)),
+        );
+        Ok(Totals {
+            subtotal: document.subtotal.clone(),
+            taken,
+            total: document.total.clone(),
+        })
+    })
+}
+
+fn policies<'m>(month: &'m AccountMonth<'_>) -> Option<(&'m str, &'m Policies)> {
+    let until = last_priced(&month.versions, &month.hours, month.books.now);
+    let book = month.versions.at(until)?;
+    Some((book.name(), book.policies()))
+}
+
+/// A discount of the price book comes before a coupon and a plan of the same name.
+fn discount(month: &AccountMonth<'_>, it: &Deduction, is_first: bool) -> Taken {
+    let of_book = policies(month).and_then(|(book, all)| {
+        let found = all.discounts.iter().find(|own| own.key.as_str() == it.key);
+        found.map(|found| discount_words(book, found))
+    });
+    if let (Some(why), true) = (of_book, is_first) {
+        return deducted("discount", it, why);
+    }
+    let coupon = month.terms.coupons.iter().find(|own| own.key.as_str() == it.key);
+    if let Some(coupon) = coupon {
+        let until = match coupon.months {
+            None => "for ever".to_owned(),
+            Some(months) => format!("for {months} months"),
+        };
+        let of = items(&coupon.items);
+        let why = format!("coupon of the account's terms, from {} {until}{of}", coupon.from);
+        return deducted("coupon", it, why);
+    }
+    let why = format!(
+        "credits that plan `{}` includes; what is not used of them lapses",
+        it.key
+    );
+    deducted("included_credit", it, why)
+}
+
+fn discount_words(book: &str, it: &Discount) -> String {
+    let mut why = format!("discount of the price book `{book}`");
+    if !it.classes.is_empty() {
+        why.push_str(&format!(", for class {}", it.classes.join(", ")));
+    }
+    if !it.plans.is_empty() {
+        let plans: Vec<&str> = it.plans.iter().map(ItemKey::as_str).collect();
+        why.push_str(&format!(", for plan {}", plans.join(", ")));
+    }
+    why.push_str(&items(&it.items));
+    for (word, hour) in [("from", it.from), ("until", it.until)] {
+        if let Some(hour) = hour {
+            why.push_str(&format!(", {word} {}", instant_text(hour.start())));
+        }
+    }
+    why
+}
+
+fn grant_words(it: &GrantState) -> String {
+    let granted = &it.granted;
+    let names: Vec<&str> = granted.items.iter().map(String::as_str).collect();
+    let of = if names.is_empty() {
+        String::new()
+    } else {
+        format!(", on {}", names.join(", "))
+    };
+    let end = granted.expires.map_or_else(
+        || "without end".to_owned(),
+        |end| format!("until {}", instant_text(end)),
+    );
+    format!(
+        "credit `{}` of {}, granted at position {}, {end}{of}; {} is left of it now",
+        granted.key, granted.amount, it.position, it.left
+    )
+}
+
+fn items(keys: &[ItemKey]) -> String {
+    if keys.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = keys.iter().map(ItemKey::as_str).collect();
+    format!(", on {}", names.join(", "))
+}
+
+fn deducted(kind: &'static str, it: &Deduction, why: String) -> Taken {
+    Taken {
+        kind,
+        key: Some(it.key.clone()),
+        title: it.title.clone(),
+        percent: it.percent.clone(),
+        basis: it.basis.clone(),
+        amount: it.amount.clone(),
+        why,
+    }
+}
+
+fn tax(month: &AccountMonth<'_>, it: &Tax, language: &str) -> Taken {
+    let found = policies(month).and_then(|(book, all)| {
+        let is_it = |own: &&crate::rating::policy::TaxRate| {
+            own.percent.to_string() == it.percent && own.titles.in_language(language) == it.title
+        };
+        let mut same = all.taxes.iter().filter(is_it);
+        // Two classes of one title and rate are not told apart.
+        let only = same.next().filter(|_| same.next().is_none());
+        only.map(|own| (book.to_owned(), own.class.clone()))
+    });
+    let contained = if it.included {
+        "the prices contain it; "
+    } else {
+        ""
+    };
+    let (key, why) = match found {
+        Some((book, class)) => {
+            let why = format!("{contained}rate of tax class `{class}` in the price book `{book}`");
+            (Some(class), why)
+        }
+        None => (None, format!("{contained}rate of the price book in force")),
+    };
+    Taken {
+        kind: if it.included { "tax_included" } else { "tax" },
+        key,
+        title: it.title.clone(),
+        percent: Some(it.percent.clone()),
+        basis: Some(it.basis.clone()),
+        amount: it.amount.clone(),
+        why,
+    }
+}
