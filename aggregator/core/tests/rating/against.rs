@@ -121,3 +121,106 @@ fn rows_of(statement: &Statement) -> Vec<String> {
     rows.push(format!("total {}", number(statement.total.number())));
     rows
 }
+
+/// Numbers of books and terms: in which table, under which name. A model that did not look at one of them, or worlds in which
+/// it never matters, would let a wrong product pass.
+const NUMBERS: &[(&str, &str)] = &[
+    ("item", "price"),
+    ("item", "up_to"),
+    ("item", "fee"),
+    ("item", "amount"),
+    ("item", "size"),
+    ("item", "allowance"),
+    ("item", "at_least"),
+    ("item", "minimum"),
+    ("item", "maximum"),
+    ("item", "percent"),
+    ("item", "percentile"),
+    ("discount", "percent"),
+    ("discount", "amount"),
+    ("discount", "above"),
+    ("surcharge", "above"),
+    ("surcharge", "percent"),
+    ("plan", "fee"),
+    ("plan", "credits"),
+    ("tax", "percent"),
+    ("terms", "commitment"),
+    ("coupon", "percent"),
+    ("coupon", "amount"),
+    ("terms", "pools"),
+    ("terms", "tax_exempt"),
+];
+/// Worlds in which a number must matter at least once.
+const MUTATED: u64 = 600;
+
+/// Protects: this test itself. Each number that a price book or terms can have, changed for the product alone, is noticed.
+#[test]
+fn a_wrong_number_is_noticed() {
+    let mut missed: Vec<_> = NUMBERS.to_vec();
+    for seed in 0..MUTATED {
+        let world = world(seed);
+        missed.retain(|(table, name)| !is_noticed(&world, table, name));
+    }
+    assert_eq!(missed, [], "nothing told that the product had another number");
+}
+
+fn is_noticed(world: &World, table: &str, name: &str) -> bool {
+    let mut case = world.case.clone();
+    for (_, book) in &mut case.books {
+        *book = changed(book, table, name);
+    }
+    case.terms = changed(&case.terms, table, name);
+    if (&case.books, &case.terms) == (&world.case.books, &world.case.terms) {
+        return false;
+    }
+    // What can't be rated with the changed number proves nothing.
+    let Ok(outcome) = std::panic::catch_unwind(|| case.run()) else {
+        return false;
+    };
+    let rated = rate(&world.versions, &world.usage, world.pools);
+    let wanted = statement(&world.policies, &world.agreed, world.which, &rated, &world.items);
+    hours_of(&outcome) != model_hours(&rated) || rows_of(&outcome.statement) != wanted
+}
+
+/// A text with every number of this name in tables of a kind changed, and every yes a no.
+fn changed(text: &str, table: &str, name: &str) -> String {
+    let (mut here, mut lines) = ("terms", Vec::new());
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("[[") {
+            here = heading.trim_end_matches(']');
+        }
+        let own = [format!("{name} = "), format!(" {name} = ")];
+        let is_here = here == table && (line.starts_with(&own[0]) || line.contains(&own[1]));
+        lines.push(if is_here {
+            other(line, name)
+        } else {
+            line.to_owned()
+        });
+    }
+    lines.join("\n") + "\n"
+}
+
+fn other(line: &str, name: &str) -> String {
+    match line.split_once(" = ") {
+        Some((key, "true")) => return format!("{key} = false"),
+        Some((key, "false")) => return format!("{key} = true"),
+        _ => {}
+    }
+    let head = format!("{name} = \"");
+    let mut parts = line.split(&head);
+    let mut text = parts.next().expect("one part at least").to_owned();
+    for part in parts {
+        let (number, rest) = part.split_once('"').expect("a number in quotes");
+        let (whole, places) = number.split_at(number.find('.').map_or(number.len(), |it| it));
+        let whole = whole.parse::<u64>().expect("a whole number");
+        let whole = match name {
+            // Of few hours with usage in a month only the highest percentiles see any.
+            "percentile" => 90,
+            // Steps are far apart.
+            "above" => whole * 2 + 1,
+            _ => whole + 1,
+        };
+        text.push_str(&format!("{head}{whole}{places}\"{rest}"));
+    }
+    text
+}
