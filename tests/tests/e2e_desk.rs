@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use tallyman_aggregator_core::rating::Month;
 use tallyman_tests::e2e::month::tenant;
 use tallyman_tests::e2e::office::Office;
 use tallyman_tests::e2e::site::month_name;
@@ -244,6 +245,8 @@ fn corrections_are_notes_and_voids_keep_their_number() -> Result<()> {
              invoice show {note}                                      -> credited: 0.05 CNY | left: {below} CNY
              invoice note {note} {credit} --line 'All of it={above} CNY' -> refused: is above the {below} CNY
              invoice note {note} {credit} --line 'A=1.00 USD'         -> refused: is in CNY
+             invoice note {note} {credit} --line '99=0.05 CNY'        -> refused: {note} has no line 99
+             invoice note {late} {credit} --line '1=99999.00 CNY'     -> refused: is above the
              invoice note INV-999999 {credit} --line 'A=1.00 CNY'     -> refused: INV-999999
              invoice note {late} {debit} --line 'A=1.00 CNY'          -> refused: a debit note has a due day
              invoice note {late} {debit} --line 'A=1.00 CNY' --due 2025-01-01 -> refused: before its issue

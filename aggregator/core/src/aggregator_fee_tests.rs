@@ -139,7 +139,11 @@ fn a_fee_does_not_come_back_beside_a_credit_note_over_all() {
                 trace: "n".into(),
                 kind: crate::accounts::document::Kind::CreditNote,
                 corrects: "INV-000001".into(),
-                lines: vec![crate::accounts::command::NoteLine { title, amount }],
+                lines: vec![crate::accounts::command::NoteLine {
+                    title,
+                    amount,
+                    line: None,
+                }],
                 reason: "outage".into(),
                 due: None,
                 adjusted: None,

@@ -126,8 +126,9 @@ pub enum InvoiceOrder {
         /// Which.
         #[arg(long)]
         kind: NoteKind,
-        /// A line with its amount, tax included, such as "Traffic=12.00 CNY"; may be repeated.
-        #[arg(long = "line", value_name = "TITLE=AMOUNT", value_parser = note_line, required = true)]
+        /// Words and an amount, tax included, such as "Traffic=12.00 CNY"; or the number of the line that it is about, of
+        /// which all credit notes take back no more than it comes to, such as "2=12.00 CNY"; may be repeated.
+        #[arg(long = "line", value_name = "TITLE|NUMBER=AMOUNT", value_parser = note_line, required = true)]
         lines: Vec<NoteLine>,
         /// Why; it is printed.
         #[arg(long)]

@@ -247,13 +247,15 @@ pub fn allocation(text: &str) -> anyhow::Result<Allocation> {
     })
 }
 
-/// Reads `Traffic=12.00 CNY`.
+/// Reads `Traffic=12.00 CNY`, or `2=12.00 CNY` for line 2 of what is corrected.
 pub fn note_line(text: &str) -> anyhow::Result<NoteLine> {
-    let (title, money) = text
-        .rsplit_once('=')
-        .context("a title and an amount are wanted, such as \"Traffic=12.00 CNY\"")?;
+    let (name, money) = text.rsplit_once('=').context(
+        "a title, or the number of a line, and an amount are wanted, such as \"Traffic=12.00 CNY\" or \"2=12.00 CNY\"",
+    )?;
+    let line = name.parse().ok();
     Ok(NoteLine {
-        title: title.to_owned(),
+        title: line.map_or_else(|| name.to_owned(), |_: u32| String::new()),
         amount: amount(money)?,
+        line,
     })
 }

@@ -206,6 +206,7 @@ fn corrections() -> Vec<MoneyCommand> {
             lines: vec![NoteLine {
                 title: own("补计流量"),
                 amount: money("5.30"),
+                line: None,
             }],
             reason: reason(),
             due: Some(own("2027-01-31")),
@@ -267,6 +268,7 @@ fn line() -> Line {
         amount: own("110.00"),
         tax_class: own("standard"),
         note: None,
+        corrects_line: None,
     }
 }
 

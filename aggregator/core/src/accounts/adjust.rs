@@ -259,7 +259,11 @@ pub fn note(books: Books<'_>, number: &str, reason: &str) -> Result<Option<Money
         trace: trace(number, &change.adjusted, record.notes.len()),
         kind,
         corrects: number.to_owned(),
-        lines: vec![NoteLine { title, amount }],
+        lines: vec![NoteLine {
+            title,
+            amount,
+            line: None,
+        }],
         reason: reason.to_owned(),
         due: match kind {
             Kind::DebitNote => Some(due_day(books, account, &zone)?.to_string()),

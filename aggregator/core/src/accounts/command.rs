@@ -36,10 +36,14 @@ pub struct Draft {
 /// A line of a note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoteLine {
-    /// What it is for, in the document's language.
+    /// What it is for, in the document's language; that line's title if it is empty and a line is named.
+    #[serde(default)]
     pub title: String,
     /// How much, tax included; above zero for credit notes too.
     pub amount: Money,
+    /// Number of the line of what is corrected that it is about; all credit notes together take back no more than it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
 }
 
 /// A tax of a note, in the note's direction: above zero where a credit note takes back.
@@ -257,8 +261,6 @@ impl MoneyCommand {
             Self::GrantCredit(granted) => scope::check(registry, granted),
             _ => Ok(()),
         }
-        let text = format!("{amount}: account `{key}` is in {}", account.currency);
-        Err(Rejected::Invalid(text))
     }
 }
 

@@ -112,6 +112,9 @@ pub struct Line {
     pub tax_class: String,
     /// Words that explain the line, such as days of proration, in the document's language.
     pub note: Option<String>,
+    /// Of a note: number of the line of what it corrects that it is about, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects_line: Option<u32>,
 }
 
 /// The part of a line that lies in one tier.

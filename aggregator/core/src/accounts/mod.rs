@@ -51,10 +51,10 @@ mod series;
 pub mod standing;
 /// Keys and values of the tables of money.
 pub mod tables;
-
-/// A month under another price book.
 /// Whom a run can't bill although there is usage.
 mod unbilled;
+
+/// A month under another price book.
 pub mod what_if;
 
 #[cfg(test)]

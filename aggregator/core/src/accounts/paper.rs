@@ -133,7 +133,7 @@ impl Note<'_> {
         for (number, line) in (1..).zip(self.lines) {
             let amount = signed(line.amount)?;
             subtotal = subtotal.checked_add(amount)?;
-            lines.push(note_line(number, &line.title, amount));
+            lines.push(note_line(number, line, (amount, &self.original.language)));
         }
         let mut paper = self.blank();
         let mut total = subtotal;
@@ -230,11 +230,15 @@ impl Note<'_> {
     }
 }
 
-fn note_line(number: u32, title: &str, amount: Money) -> Line {
+fn note_line(number: u32, said: &NoteLine, (amount, language): (Money, &str)) -> Line {
+    let place = |line: u32| match language {
+        "zh" => format!("第 {line} 行"),
+        _ => format!("line {line}"),
+    };
     Line {
         number,
         item: "correction".to_owned(),
-        title: title.to_owned(),
+        title: said.title.clone(),
         unit: None,
         quantity: None,
         unit_price: None,
@@ -242,7 +246,8 @@ fn note_line(number: u32, title: &str, amount: Money) -> Line {
         amount_exact: canonical(&amount.number()),
         amount: amount.number(),
         tax_class: "standard".to_owned(),
-        note: None,
+        note: said.line.map(place),
+        corrects_line: said.line,
     }
 }
 

@@ -103,6 +103,7 @@ fn line(line: &StatementLine, number: u32, language: &str) -> Line {
         amount: line.amount.number(),
         tax_class: line.tax_class.clone(),
         note: note(&line.cause, language),
+        corrects_line: None,
     }
 }
 

@@ -8,6 +8,8 @@ mod grant;
 mod issue;
 /// Notes and disputes.
 mod note;
+/// Notes about lines.
+mod of_line;
 /// Payments and refunds.
 mod pay;
 /// Taking documents back as a whole.

@@ -3,6 +3,7 @@
 
 use tallyman_common::money::{Money, largest_remainder};
 
+use super::of_line::lines_of;
 use super::{Context, Made, Refusal, in_currency, known, living, positive, unfenced, words};
 use crate::accounts::command::{MoneyCommand, NoteLine, NoteTax, Outcome};
 use crate::accounts::decide::issue::{check_adjusted, seal};
@@ -107,7 +108,6 @@ fn numbered(
         return Err(Refusal::invalid("a note has 1 to 1,000 lines".to_owned()));
     }
     for line in asked.lines {
-        words("a line's title", &line.title)?;
         positive("a note's line", line.amount)?;
         in_currency(line.amount, amount, number)?;
         amount = amount.checked_add(line.amount)?;
@@ -122,12 +122,16 @@ fn numbered(
         return Err(Refusal::invalid(format!("{number} is a credit note itself")));
     }
     let original = original(read, corrected)?;
+    let lines = lines_of(read, (corrected, &original), (asked.kind, asked.lines))?;
+    for line in &lines {
+        words("a line's title", &line.title)?;
+    }
     let taxes = taxes(read, (corrected, &original), asked, amount)?;
     let note = Note {
         kind: asked.kind,
         original: &original,
         trace: Some(asked.trace),
-        lines: asked.lines,
+        lines: &lines,
         credits: &[],
         taxes: &taxes,
         reason: asked.reason,
@@ -341,7 +345,8 @@ pub(super) fn resolve_dispute(
         )));
     }
     let title = found.open_dispute().map_or("", |d| d.reason.as_str()).to_owned();
-    let lines = [NoteLine { title, amount }];
+    let line = None;
+    let lines = [NoteLine { title, amount, line }];
     let asked = Asked {
         kind: Kind::CreditNote,
         trace,

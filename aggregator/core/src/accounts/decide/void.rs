@@ -80,6 +80,7 @@ fn rest_line(found: &Receivable) -> Result<NoteLine, Refusal> {
     Ok(NoteLine {
         title: found.document.number.clone(),
         amount,
+        line: None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Small documents, made by hand.
 
 use tallyman_common::ids::{Digest, hex};
-use tallyman_common::money::Money;
+use tallyman_common::money::{Money, Percent, Rounding, WideAmount};
 
 use super::world::{day, money};
 use crate::accounts::command::Draft;
@@ -11,7 +11,7 @@ use crate::accounts::document::{
 };
 use crate::rating::Moments;
 
-/// A draft: one line of `subtotal`, and what the words add: `tax 6.00`, `included 6.00`, `discount 1.00`, `credit KEY 5.00`,
+/// A draft: one line of `subtotal`, and what the words add: `tax 6.00`, `included 6.00`, `rate 13 50.00`, `discount 1.00`, `credit KEY 5.00`,
 /// `seller KEY`, `prefix INV`, `again INV-000001`, `late 2026-10 5 9`, `ahead 2026-12`.
 pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draft {
     let mut document = blank(account, month);
@@ -28,6 +28,23 @@ pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draf
                 total = total.checked_add(money(amount)).unwrap();
             }
             "included" => document.taxes.push(tax(next(), true)),
+            // A rate with what it is taken from.
+            "rate" => {
+                let (percent, basis) = (next(), money(next()));
+                let amount = WideAmount::of_money(basis).percent(
+                    Percent::parse(percent).unwrap(),
+                    1,
+                    basis.currency(),
+                    Rounding::HalfUp,
+                );
+                let amount = amount.unwrap();
+                total = total.checked_add(amount).unwrap();
+                document.taxes.push(Tax {
+                    percent: percent.to_owned(),
+                    basis: basis.number(),
+                    ..tax(&amount.number(), false)
+                });
+            }
             "discount" => {
                 let amount = less(next());
                 total = total.checked_add(amount).unwrap();
@@ -129,6 +146,7 @@ fn blank(account: &str, month: &str) -> Document {
         amount: "0.00".to_owned(),
         tax_class: "standard".to_owned(),
         note: None,
+        corrects_line: None,
     };
     Document {
         format: DOCUMENT_FORMAT,

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::world::{World, day, words_of};
+use super::world::{World, day, money, words_of};
 use crate::accounts::document::Kind;
 use crate::accounts::ledger::books::prepaid;
-use crate::accounts::reads::{Filter, documents, grants_of};
+use crate::accounts::reads::{Filter, document, documents, grants_of};
 use crate::accounts::standing::Status;
 use crate::aggregator::Answer;
 use tallyman_common::money::{Currency, Money};
@@ -36,6 +36,15 @@ impl Chance {
         format!("{prefix}-{:06}", 1 + self.below(7))
     }
 
+    /// An invoice with two rates of tax, and something untaxed.
+    fn rated(&mut self, account: &str, month: &str) -> String {
+        let parts = [self.below(5_000), self.below(5_000), self.below(3_000)];
+        let text = |cents: u64| format!("{}.{:02}", cents / 100, cents % 100);
+        let subtotal = text(parts.iter().sum());
+        let [six, thirteen, _] = parts.map(text);
+        format!("issue {account} {month} {subtotal} rate 6 {six} rate 13 {thirteen}")
+    }
+
     /// A line of [`World::obey`].
     fn line(&mut self, turn: u64) -> String {
         let account = ["acme", "beta", "gamma"][self.below(3) as usize];
@@ -57,6 +66,9 @@ impl Chance {
                     0 => format!(" again INV-{:06}", 1 + self.below(7)),
                     _ => String::new(),
                 };
+                if self.below(3) == 0 {
+                    return self.rated(account, &month);
+                }
                 let tax = self.below(500);
                 let credit = match self.below(3) {
                     0 => format!(" credit k{} {}", self.below(3), self.amount()),
@@ -78,6 +90,7 @@ impl Chance {
                 self.below(3),
                 self.below(9)
             ),
+            9 if self.below(3) == 0 => format!("credit {trace} {number} line 1 {amount}"),
             9 => format!("credit {trace} {number} {amount}"),
             10 => format!("debit {trace} {number} {amount} 2027-02-01"),
             11 if self.below(3) == 0 => format!("void {trace} {number}"),
@@ -117,15 +130,15 @@ fn whatever_happens_the_books_hold() {
                 assert_eq!(world.store, before, "seed {seed}: {lines:?} {answers:?}");
             }
         }
-        check_books(&mut world);
+        *reached.entry("note by rates").or_default() += check_books(&mut world);
     }
     for (kind, count) in &reached {
         assert!(*count > 10, "{kind} was done only {count} times: {reached:?}");
     }
 }
 
-/// What must hold of the whole ledger.
-fn check_books(world: &mut World) {
+/// What must hold of the whole ledger; how many credit notes took back tax of several rates.
+fn check_books(world: &mut World) -> u64 {
     let today = day("2027-03-01");
     let page = documents(&world.store, &Filter::default(), today, (None, usize::MAX)).unwrap();
     let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -168,8 +181,63 @@ fn check_books(world: &mut World) {
             assert_eq!(world.balance(&name), format!("credit {}", grant.left.number()));
         }
     }
+    let corrected = page.rows.iter().filter(|it| it.kind != Kind::CreditNote);
+    let by_rates = corrected.map(|row| check_notes(world, &row.number)).sum();
     world.obey("now 2027-01-01");
     let command = world.expire();
     let expired = world.ask(command);
     assert!(words_of(&expired) != "refused", "{expired:?}");
+    by_rates
+}
+
+/// All credit notes of a document together take back no more than it has: as a whole, of each rate its basis and its tax, and
+/// of a line that they name; of a void one, all of it. How many of them have several rates.
+fn check_notes(world: &World, number: &str) -> u64 {
+    let (original, record) = document(&world.store, number).unwrap().unwrap();
+    let units = |text: &str| money(text).minor_units();
+    let (mut total, mut of_line, mut by_rates) = (0, 0, 0);
+    let mut rates: BTreeMap<(String, String), [i128; 2]> = BTreeMap::new();
+    for tax in &original.taxes {
+        let amount = units(&tax.amount);
+        let basis = units(&tax.basis) + if tax.included { 0 } else { amount };
+        rates.insert((tax.title.clone(), tax.percent.clone()), [basis, amount]);
+    }
+    for name in &record.notes {
+        let (note, _) = document(&world.store, name).unwrap().unwrap();
+        if note.kind != Kind::CreditNote {
+            continue;
+        }
+        by_rates += u64::from(note.taxes.len() > 1);
+        total += units(&note.total);
+        for tax in &note.taxes {
+            let basis = units(&tax.basis) + if tax.included { 0 } else { units(&tax.amount) };
+            let left = rates.get_mut(&(tax.title.clone(), tax.percent.clone())).unwrap();
+            (left[0], left[1]) = (left[0] + basis, left[1] + units(&tax.amount));
+        }
+        let lines = note.sections.iter().flat_map(|it| &it.lines);
+        let named = lines.filter(|it| it.corrects_line == Some(1));
+        of_line -= named.map(|it| units(&it.amount)).sum::<i128>();
+    }
+    let (all, is_void) = (units(&original.total), record.voided.is_some());
+    assert!(all + total >= 0 || all < 0, "{number}: {total} of {all}");
+    assert!(!is_void || all + total == 0, "{number} is void: {total} of {all}");
+    // An invoice below zero, or with a tax that is no share of it, says no rates.
+    if original.taxes.iter().all(|it| it.basis != "0.00") {
+        for (rate, [basis, tax]) in &rates {
+            assert!(
+                *basis >= 0 && *tax >= 0,
+                "{number}: {basis} and {tax} are left of {rate:?}"
+            );
+            assert!(
+                !is_void || *tax == 0,
+                "{number} is void: {tax} is left of {rate:?}"
+            );
+        }
+    }
+    let line = units(&original.sections[0].lines[0].amount);
+    assert!(
+        of_line * 100 <= line * 113 || of_line == 0,
+        "{number}: {of_line} of a line of {line}"
+    );
+    by_rates
 }

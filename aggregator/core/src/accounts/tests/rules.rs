@@ -382,3 +382,54 @@ fn the_tax_offices_number_stands_beside_the_invoice() {
     assert_eq!(found.0.number.as_deref(), Some("INV-000001"));
     assert_eq!(found.0.due.as_deref(), Some("2027-01-03"));
 }
+
+/// One line is not taken back twice by notes that are each small beside the invoice; the line is what it comes to with its tax.
+#[test]
+fn what_notes_take_back_of_a_line_is_never_more_than_it() {
+    check(
+        "issue acme 2026-11 100.00 tax 6.00                      -> INV-000001
+         credit t1 INV-000001 line 2 1.00                        -> refused: INV-000001 has no line 2: its lines are 1 to 1
+         credit t1 INV-000001 line 0 1.00                        -> refused: INV-000001 has no line 0: its lines are 1 to 1
+         credit t1 INV-000001 line 1 106.01                      -> refused: a credit note over 106.01 CNY is above the 106.00 CNY that is left of INV-000001
+         credit t1 INV-000001 line 1 60.00                       -> CN-000001
+         credit t1 INV-000001 line 1 60.00                       -> again, CN-000001",
+    );
+    check(
+        "issue acme 2026-11 100.00 rate 6 60.00 discount 3.60    -> INV-000001
+         issue acme 2026-12 100.00 included 6.00                 -> INV-000002
+         debit t0 INV-000002 50.00 2027-01-31                    -> DN-000001
+         credit t1 INV-000002 line 1 99.00                       -> CN-000001
+         credit t2 INV-000002 line 1 1.01                        -> refused: a credit note over 1.01 CNY is above the 1.00 CNY that is left of INV-000002
+         credit t3 DN-000001 line 1 20.00                        -> CN-000002",
+    );
+}
+
+/// The line alone is the bound where the invoice has room: a second line, or a surcharge on top.
+#[test]
+fn a_line_is_bound_by_itself() {
+    let mut world = World::new();
+    let mut draft = super::drafts::draft("acme", "2026-11", "100.00", &[]);
+    let section = &mut draft.document.sections[0];
+    let mut second = section.lines[0].clone();
+    (second.number, second.title, second.amount) = (2, "Traffic".to_owned(), "40.00".to_owned());
+    section.lines[0].amount = "60.00".to_owned();
+    section.lines.push(second);
+    world.ask(crate::accounts::MoneyCommand::IssueInvoices {
+        month: "2026-11".to_owned(),
+        documents: vec![draft],
+    });
+    world.obey(
+        "credit t1 INV-000001 line 2 25.00    -> CN-000001
+         credit t2 INV-000001 line 2 15.01    -> refused: 15.01 CNY is above the 15.00 CNY that is left of line 2 of INV-000001 (`Traffic`), which comes to 40.00 CNY with tax
+         credit t2 INV-000001 line 2 15.00    -> CN-000002
+         credit t3 INV-000001 line 2 0.01     -> refused: 0.01 CNY is above the 0.00 CNY that is left of line 2 of INV-000001 (`Traffic`), which comes to 40.00 CNY with tax
+         credit t3 INV-000001 line 1 60.00    -> CN-000003
+         standing INV-000001 2026-12-10       -> paid total 100.00 paid 0.00 credited 100.00 left 0.00",
+    );
+    let (note, _) = crate::accounts::reads::document(&world.store, "CN-000001")
+        .unwrap()
+        .unwrap();
+    let line = &note.sections[0].lines[0];
+    assert_eq!((&*line.title, line.corrects_line), ("Traffic", Some(2)));
+    assert_eq!(line.note.as_deref(), Some("line 2"));
+}

@@ -266,6 +266,9 @@ fn command(words: &[&str], now: WallMs) -> MoneyCommand {
 fn correction(words: &[&str]) -> MoneyCommand {
     let own = |text: &str| text.to_owned();
     match *words {
+        ["credit", trace, number, "line", line, amount] => {
+            of_line(note(Kind::CreditNote, trace, number, amount, None), line)
+        }
         ["credit", trace, number, amount] => note(Kind::CreditNote, trace, number, amount, None),
         ["less", trace, number, amount, ref rest @ ..] => {
             late_note(Kind::CreditNote, (trace, number, amount), rest)
@@ -316,12 +319,22 @@ fn note(kind: Kind, trace: &str, number: &str, amount: &str, due: Option<&str>) 
         lines: vec![NoteLine {
             title: "correction".to_owned(),
             amount: money(amount),
+            line: None,
         }],
         reason: "agreed".to_owned(),
         due: due.map(str::to_owned),
         adjusted: None,
         taxes: Vec::new(),
     }
+}
+
+/// A note about a line of what it corrects.
+fn of_line(mut command: MoneyCommand, line: &str) -> MoneyCommand {
+    if let MoneyCommand::IssueNote { lines, .. } = &mut command {
+        lines[0].line = Some(line.parse().unwrap());
+        lines[0].title.clear();
+    }
+    command
 }
 
 /// A note over late usage: `2026-11 5 9 6=0.57 13=1.30`, by percent.
