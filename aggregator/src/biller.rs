@@ -179,7 +179,7 @@ fn with_passed_over(
 ) -> Vec<(Due, Vec<NotBilled>)> {
     let of = |due: Due| {
         let others = passed_over.remove(&due.month);
-        (due, others.map_or_else(Vec::new, |it| it))
+        (due, others.into_iter().flatten().collect())
     };
     let mut all: Vec<(Due, Vec<NotBilled>)> = due.into_iter().map(of).collect();
     all.extend(passed_over.into_iter().map(|(month, others)| {

@@ -229,6 +229,8 @@ fn corrections_are_notes_and_voids_keep_their_number() -> Result<()> {
              invoice list --status void                               -> {void} | without {note}
              invoice show CN-000001                                   -> credit_note CN-000001 | total: -{total} CNY
              invoice void {void} --reason again                       -> refused: is void by credit note CN-000001
+             invoice show CN-000001                                   -> corrects: {void} | reason: wrong company
+             invoice show {void}                                      -> notes: CN-000001
              invoice void CN-000001 --reason again                    -> refused: is a credit note
              invoice void INV-999999 --reason x                       -> refused: INV-999999
              bill run --period {month}                                -> {who}: VOID: {void} is void | 5 had theirs, 1 void
@@ -245,6 +247,7 @@ fn corrections_are_notes_and_voids_keep_their_number() -> Result<()> {
              invoice show {note}                                      -> credited: 0.05 CNY | left: {below} CNY
              invoice note {note} {credit} --line 'All of it={above} CNY' -> refused: is above the {below} CNY
              invoice note {note} {credit} --line 'A=1.00 USD'         -> refused: is in CNY
+             invoice note {note} {credit} --line 'A=1,00 CNY'         -> refused: the decimal separator is a point
              invoice note {note} {credit} --line '99=0.05 CNY'        -> refused: {note} has no line 99
              invoice note {late} {credit} --line '1=99999.00 CNY'     -> refused: is above the
              invoice note INV-999999 {credit} --line 'A=1.00 CNY'     -> refused: INV-999999
@@ -256,6 +259,7 @@ fn corrections_are_notes_and_voids_keep_their_number() -> Result<()> {
              invoice adjust {late} --reason 'host 7 was away'         -> nothing came late for {late}
              invoice adjust INV-999999 --reason x                     -> refused: INV-999999
              invoice tax-number {late} 'FP 1'                         -> booked at position
+             invoice show {late}                                      -> number of the tax office: FP 1
              invoice tax-number {note} 'FP 1'                         -> refused: {late} has the tax office's number FP 1
              invoice pay {who} --ref x --on 2999-01-10 --amount '1.00 CNY' --rest-to-balance -> refused: still to come
              invoice pay {who} --ref x --on 1999-01-10 --amount '1.00 CNY' --rest-to-balance -> refused: had nothing to pay
@@ -289,7 +293,9 @@ fn what_is_disputed_is_not_overdue() -> Result<()> {
              invoice dispute resolve {one} --reason 'the order was found'     -> booked at position
              invoice list --status overdue                                    -> {one} | without {two}
              invoice dispute resolve {two} --credit '{all} CNY' --reason true -> CN-000001
-             invoice show {two}                                               -> status: paid | credited: {all} CNY"
+             invoice show {two}                                               -> status: paid | credited: {all} CNY | notes: CN-000001
+             invoice show {one} -> dispute over {total} CNY: never ordered | answered: ordered on the 3rd | ended, without a note
+             invoice show {two} -> ended, CN-000001: true"
         ),
     )
 }
@@ -415,13 +421,6 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
     };
     let first = file("first.toml", "format = 1\ncommitment = \"100\"\n")?;
     let second = file("second.toml", "format = 1\ncommitment = \"200\"\n")?;
-    let book = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../deploy/price-books/storage-cny.toml"
-    );
-    let prices = std::fs::read_to_string(book)?;
-    let same = file("same.toml", &prices)?;
-    let less = file("less.toml", &prices.replace("\"storage\"", "\"disk\""))?;
     let (two, three, next) = (tenant(1), tenant(2), Month::parse(&running)?.next()?);
     let address = "--address 'Long Road 1' --address Shanghai --tax-id 9131 --contact a@example.org --organisation group";
     obey(
@@ -462,13 +461,6 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
              invoice list --account nobody                    -> refused: there is no account `nobody`
              invoice list --from {running} --to {month}       -> refused: the month behind the last one
              ledger statement nobody                          -> refused: there is no account `nobody`
-             credit grant {one} --key a --title A --amount '1.00 CNY' --item storge -> refused: did you mean `storage`?
-             credit grant {one} --key a --title A --amount '1.00 CNY' --item gold -> refused: no price book in CNY has, or ever had, an item `gold`
-             credit grant {one} --key a --title A --amount '1.00 CNY' --item storage -> booked at position
-             price-book check {less}                          -> has | items and no faults | credit `a` of account `{one}`
-             price-book check {same}                          -> no faults | without warning
-             price-book diff 'Storage, CNY' {less}            -> item `storage` is gone | warning: credit `a` of account `{one}`
-             price-book add {less} --from {next}              -> prices from | warning: credit `a` of account `{one}`
              credit list nobody                               -> refused: there is no account `nobody`",
             month = office.month,
         ),
@@ -489,4 +481,33 @@ fn who_pays_and_what_was_agreed_stay_as_they_were() -> Result<()> {
         "{kept}"
     );
     Ok(())
+}
+
+/// A credit is never worth nothing by a slip of the pen; a price book that takes its item away is told of, and is taken.
+#[test]
+fn credits_are_for_what_price_books_have() -> Result<()> {
+    let office = Office::billed(ACCOUNTS, HOURS)?;
+    let one = tenant(0);
+    let next = Month::parse(&month_name())?.next()?;
+    let book = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/price-books/storage-cny.toml"
+    );
+    let prices = std::fs::read_to_string(book)?;
+    let less = office.path("less.toml").display().to_string();
+    std::fs::write(&less, prices.replace("\"storage\"", "\"disk\""))?;
+    let grant = format!("credit grant {one} --key a --title A --amount '1.00 CNY' --item");
+    obey(
+        &office,
+        &format!(
+            "{grant} storge                          -> refused: did you mean `storage`?
+             {grant} gold                            -> refused: no price book in CNY has, or ever had, an item `gold`
+             {grant} storage                         -> booked at position
+             credit list {one}                       -> ITEMS | storage
+             price-book check {less}                 -> items and no faults | warning: credit `a` of account `{one}`
+             price-book check {book}                 -> no faults | without warning
+             price-book diff 'Storage, CNY' {less}   -> item `storage` is gone | warning: credit `a` of account `{one}`
+             price-book add {less} --from {next}     -> prices from | warning: credit `a` of account `{one}`"
+        ),
+    )
 }

@@ -81,13 +81,8 @@ fn a_line_is_explained_by_its_tiers_and_hours() {
     );
 }
 
-/// Protects: whoever reads why a total is what it is finds every discount, credit and tax there, with where it comes from, and
-/// they sum to the total; what is left between the lines of one tenant and a total is nobody's.
-#[test]
-fn what_lies_between_lines_and_total_is_explained() {
-    let agreed = "format = 1\nclass = \"gold\"\n[[coupon]]\nkey = \"gold\"\ntitle = \"Welcome\"\namount = \"2\"\n\
-        items = [\"cpu\"]\nfrom = \"2025-11\"\nmonths = \"3\"\n";
-    let (mut world, hours) = billed_of(PRICES, agreed);
+/// A credit of 10.00 USD for CPU.
+fn grant_sla(world: &mut World) {
     let granted = crate::registry::money::Granted {
         key: "sla".into(),
         account: "acme".into(),
@@ -107,6 +102,16 @@ fn what_lies_between_lines_and_total_is_explained() {
     );
     world.aggregator.step(world.now, event, &world.store).unwrap();
     world.commit();
+}
+
+/// Protects: whoever reads why a total is what it is finds every discount, credit and tax there, with where it comes from, and
+/// they sum to the total; what is left between the lines of one tenant and a total is nobody's.
+#[test]
+fn what_lies_between_lines_and_total_is_explained() {
+    let agreed = "format = 1\nclass = \"gold\"\n[[coupon]]\nkey = \"gold\"\ntitle = \"Welcome\"\namount = \"2\"\n\
+        items = [\"cpu\"]\nfrom = \"2025-11\"\nmonths = \"3\"\n";
+    let (mut world, hours) = billed_of(PRICES, agreed);
+    grant_sla(&mut world);
     let mut world = until_final((world, hours));
     let drafts = drafts_of(&world, month());
     issue(&mut world, drafts);

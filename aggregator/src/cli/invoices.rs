@@ -126,8 +126,7 @@ pub enum InvoiceOrder {
         /// Which.
         #[arg(long)]
         kind: NoteKind,
-        /// Words and an amount, tax included, such as "Traffic=12.00 CNY"; or the number of the line that it is about, of
-        /// which all credit notes take back no more than it comes to, such as "2=12.00 CNY"; may be repeated.
+        /// Words, or the number of the line that it is about, and an amount with tax: "Traffic=12.00 CNY", "2=12.00 CNY".
         #[arg(long = "line", value_name = "TITLE|NUMBER=AMOUNT", value_parser = note_line, required = true)]
         lines: Vec<NoteLine>,
         /// Why; it is printed.
@@ -254,11 +253,8 @@ impl InvoiceOrder {
                 reason,
                 dry_run,
             } => {
-                let question = Question::Adjustment {
-                    number: number.clone(),
-                    reason,
-                };
-                let found = desk.question(question)?;
+                let of = number.clone();
+                let found = desk.question(Question::Adjustment { number: of, reason })?;
                 let Some(command) = serde_json::from_value::<Option<MoneyCommand>>(found.clone())? else {
                     let text = format!("nothing came late for {number} that costs anything\n");
                     return print(as_json, &found, &text);

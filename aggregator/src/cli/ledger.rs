@@ -165,7 +165,7 @@ impl CreditOrder {
         let command = match self {
             Self::List { account } => {
                 let found = desk.question(Question::Credits { account })?;
-                let columns = ["key", "title", "amount", "left", "priority", "expires"];
+                let columns = ["key", "title", "amount", "left", "items", "priority", "expires"];
                 return print(as_json, &found, &grid(&columns, &found));
             }
             Self::Expire => MoneyCommand::ExpireCredits {
@@ -233,7 +233,8 @@ pub fn traced(trace: Option<String>, make: impl Fn(String) -> MoneyCommand) -> M
 
 /// Reads `12.00 CNY`.
 pub fn amount(text: &str) -> anyhow::Result<Money> {
-    Money::parse(text).context("an amount such as \"12.00 CNY\" is wanted")
+    // Whoever reads the command line shows one line of an error alone.
+    Money::parse(text).map_err(|reason| anyhow!("{reason}; an amount such as \"12.00 CNY\" is wanted"))
 }
 
 /// Reads `INV-000001=12.00 CNY`.

@@ -59,6 +59,14 @@ pub fn shown(found: &Value) -> anyhow::Result<String> {
         word(&document["issued"]),
         word(&document["due"]),
     );
+    for (name, text) in [
+        ("corrects", &document["corrects"]),
+        ("reason", &document["reason"]),
+    ] {
+        if let Some(text) = text.as_str() {
+            out.push_str(&format!("{name}: {text}\n"));
+        }
+    }
     let columns = ["number", "section", "title", "quantity", "unit", "amount"];
     out.push_str(&grid(&columns, &Value::Array(rows(document))));
     if standing.is_null() {
@@ -68,6 +76,7 @@ pub fn shown(found: &Value) -> anyhow::Result<String> {
     for name in ["total", "paid", "credited", "left", "disputed", "status"] {
         out.push_str(&format!("{name}: {}\n", word(&standing[name])));
     }
+    out.push_str(&became(standing, &found["disputes"]));
     if standing["payments"].as_array().is_some_and(|all| !all.is_empty()) {
         out.push_str(&grid(
             &["on", "source", "reference", "amount"],
@@ -77,6 +86,37 @@ pub fn shown(found: &Value) -> anyhow::Result<String> {
     Ok(out)
 }
 
+/// What came of a document behind its issue, besides payments: the tax office's number, notes, disputes.
+fn became(standing: &Value, disputes: &Value) -> String {
+    let mut out = String::new();
+    if let Some(number) = standing["external_tax_number"].as_str() {
+        out.push_str(&format!("number of the tax office: {number}\n"));
+    }
+    let notes: Vec<&str> = list(&standing["notes"])
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    if !notes.is_empty() {
+        out.push_str(&format!("notes: {}\n", notes.join(", ")));
+    }
+    for it in list(disputes) {
+        out.push_str(&format!(
+            "dispute over {}: {}\n",
+            word(&it["amount"]),
+            word(&it["reason"])
+        ));
+        for answer in list(&it["answers"]) {
+            out.push_str(&format!("  answered: {}\n", word(answer)));
+        }
+        let end = &it["resolved"];
+        if end.is_object() {
+            let how = end["note"].as_str().map_or("without a note", |note| note);
+            out.push_str(&format!("  ended, {how}: {}\n", word(&end["reason"])));
+        }
+    }
+    out
+}
+
 /// Everything that makes the total, row by row, so that a reader can add it up.
 fn rows(document: &Value) -> Vec<Value> {
     let mut rows = Vec::new();
@@ -84,6 +124,10 @@ fn rows(document: &Value) -> Vec<Value> {
         rows.extend(list(&section["lines"]).iter().map(|line| {
             let mut row = line.clone();
             row["section"] = section["title"].clone();
+            // What is corrected of an earlier month, beside the same items of this one.
+            if let (Some(title), Some(month)) = (section["title"].as_str(), section["month"].as_str()) {
+                row["section"] = json!(format!("{title} ({month})"));
+            }
             row["title"] = json!(noted(line));
             row
         }));

@@ -124,21 +124,7 @@ impl Question {
                 to,
                 status,
             } => {
-                account.iter().try_for_each(|it| known(books, it))?;
-                let of_tenant = tenant.map(|it| account_of(books, &it)).transpose()?;
-                let account = account.or(of_tenant);
-                if let (Some(from), Some(to)) = (&from, &to) {
-                    anyhow::ensure!(
-                        from < to,
-                        "--to {to}: it is the month behind the last one, and not behind {from}"
-                    );
-                }
-                let filter = Filter {
-                    account,
-                    from_month: from,
-                    to_month: to,
-                    status: status.as_deref().map(status_of).transpose()?,
-                };
+                let filter = filter(books, (account, tenant), (from, to), status)?;
                 documents(read, &filter, today)?
             }
             Self::Document { name } => {
@@ -169,7 +155,7 @@ impl Question {
             Self::Sellers => to_value(books.registry.payers.sellers.values().collect::<Vec<_>>())?,
             Self::Accounts => to_value(books.registry.payers.accounts.values().collect::<Vec<_>>())?,
             Self::Tenant { key, at } => {
-                let at = at.map_or_else(|| books.now.hour(), |at| at);
+                let at = at.unwrap_or_else(|| books.now.hour());
                 let terms = books.registry.tenants.at_or_first(&key, at);
                 terms.map_or(Value::Null, tenant)
             }
@@ -201,6 +187,29 @@ fn known(books: Books<'_>, account: &str) -> anyhow::Result<()> {
         "there is no account `{account}`: `tallyman-aggregator account list` shows them"
     );
     Ok(())
+}
+
+/// What a list of documents holds, checked.
+fn filter(
+    books: Books<'_>,
+    (account, tenant): (Option<String>, Option<String>),
+    (from_month, to_month): (Option<String>, Option<String>),
+    status: Option<String>,
+) -> anyhow::Result<Filter> {
+    account.iter().try_for_each(|it| known(books, it))?;
+    let of_tenant = tenant.map(|it| account_of(books, &it)).transpose()?;
+    if let (Some(from), Some(to)) = (&from_month, &to_month) {
+        anyhow::ensure!(
+            from < to,
+            "--to {to}: it is the month behind the last one, and not behind {from}"
+        );
+    }
+    Ok(Filter {
+        account: account.or(of_tenant),
+        from_month,
+        to_month,
+        status: status.as_deref().map(status_of).transpose()?,
+    })
 }
 
 /// The account of a tenant's invoices, by the rule of the API.
@@ -245,6 +254,9 @@ fn postings(read: &dyn Read, range: (u64, u64)) -> anyhow::Result<Value> {
 fn credit(grant: &reads::GrantState) -> Result<Value, serde_json::Error> {
     let mut row = to_value(&grant.granted)?;
     row["left"] = json!(grant.left);
+    if grant.granted.items.is_empty() {
+        row["items"] = json!(["all"]);
+    }
     row["expires"] = json!(grant.granted.expires.map(instant_text));
     Ok(row)
 }

@@ -8,6 +8,7 @@ use tallyman_common::time::Hour;
 
 use super::draft::{DraftError, rating};
 use super::month::payer;
+use super::past::Past;
 use super::run::{NotBilled, final_months, newest_of};
 use crate::bills::Books;
 use crate::bills::used::is_used;
@@ -73,7 +74,7 @@ pub(super) fn passed_over(
         let Some((month, sealed)) = last else { continue };
         let reason = match books.registry.payers.since.get(&account) {
             Some(since) if *since < sealed => None,
-            Some(_) => registered_late(books, (&account, &known.zone), month)?,
+            Some(_) => registered_late(books, (&account, &known.zone), (month, sealed))?,
             None => match unregistered(books, &account, month)? {
                 Unregistered::Missing(it) => Some(it),
                 Unregistered::Unused => None,
@@ -89,13 +90,19 @@ pub(super) fn passed_over(
 fn registered_late(
     books: Books<'_>,
     (account, zone): (&str, &str),
-    month: Month,
+    (month, sealed): (Month, u64),
 ) -> Result<Option<NotBilled>, DraftError> {
     if newest_of(books, account, month)?.is_some() {
         return Ok(None);
     }
     let zone = BillingZone::parse(zone).map_err(rating)?;
-    let tenants = users(books, account, &zone.month_hours(month).map_err(rating)?)?;
+    // What became its usage behind the seal is on its next invoice.
+    let then = Past::new(books.store).registry(sealed)?;
+    let then = Books {
+        registry: &then,
+        ..books
+    };
+    let tenants = users(then, account, &zone.month_hours(month).map_err(rating)?)?;
     let reason = format!(
         "the account was registered when {month} was final already: `bill run --period {month} --account {account}` bills \
          the usage of {}",

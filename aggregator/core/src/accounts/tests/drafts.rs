@@ -30,20 +30,9 @@ pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draf
             "included" => document.taxes.push(tax(next(), true)),
             // A rate with what it is taken from.
             "rate" => {
-                let (percent, basis) = (next(), money(next()));
-                let amount = WideAmount::of_money(basis).percent(
-                    Percent::parse(percent).unwrap(),
-                    1,
-                    basis.currency(),
-                    Rounding::HalfUp,
-                );
-                let amount = amount.unwrap();
-                total = total.checked_add(amount).unwrap();
-                document.taxes.push(Tax {
-                    percent: percent.to_owned(),
-                    basis: basis.number(),
-                    ..tax(&amount.number(), false)
-                });
+                let rated = rated(next(), money(next()));
+                total = total.checked_add(money(&rated.amount)).unwrap();
+                document.taxes.push(rated);
             }
             "discount" => {
                 let amount = less(next());
@@ -72,19 +61,7 @@ pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draf
             }
             // A fee of a month ahead.
             "ahead" => {
-                let from = day(&format!("{}-01", next()));
-                let until = from.next().unwrap();
-                document.fees.push(BilledFee {
-                    plan: "pro".to_owned(),
-                    title: "Pro".to_owned(),
-                    tax_class: "standard".to_owned(),
-                    from: from.into(),
-                    until: until.into(),
-                    more: Moments::none(),
-                    less: Moments::none(),
-                    fee: money("20.00"),
-                    net: money("20.00"),
-                });
+                document.fees.push(fee_ahead(next()));
             }
             other => panic!("not understood: {other}"),
         }
@@ -98,6 +75,33 @@ pub fn draft(account: &str, month: &str, subtotal: &str, words: &[&str]) -> Draf
         issued: "2026-12-04".to_owned(),
         due: "2027-01-03".to_owned(),
         document,
+    }
+}
+
+/// A fee that is billed a month ahead.
+fn fee_ahead(month: &str) -> BilledFee {
+    let from = day(&format!("{month}-01"));
+    let until = from.next().unwrap();
+    BilledFee {
+        plan: "pro".to_owned(),
+        title: "Pro".to_owned(),
+        tax_class: "standard".to_owned(),
+        from: from.into(),
+        until: until.into(),
+        more: Moments::none(),
+        less: Moments::none(),
+        fee: money("20.00"),
+        net: money("20.00"),
+    }
+}
+
+fn rated(percent: &str, basis: Money) -> Tax {
+    let rate = Percent::parse(percent).unwrap();
+    let amount = WideAmount::of_money(basis).percent(rate, 1, basis.currency(), Rounding::HalfUp);
+    Tax {
+        percent: percent.to_owned(),
+        basis: basis.number(),
+        ..tax(&amount.unwrap().number(), false)
     }
 }
 
