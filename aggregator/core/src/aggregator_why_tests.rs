@@ -164,6 +164,23 @@ fn what_lies_between_lines_and_total_is_explained() {
     assert_eq!((of_one.lines.len(), of_one.totals), (1, None));
 }
 
+/// Protects: a rate that the account has in place of the price book's is told as its own.
+#[test]
+fn a_rate_of_the_account_is_explained() {
+    let own = "format = 1\n[[tax]]\nclass = \"standard\"\ntitle = \"Reverse charge\"\npercent = \"0\"\n";
+    let world = final_month_of(PRICES, own);
+    let found = explain(
+        world.books(),
+        draft_of("acme"),
+        &asked(None, None, None),
+        Viewer::Operator,
+    )
+    .unwrap();
+    let taken = found.totals.unwrap().taken;
+    let whys: Vec<&str> = taken.iter().map(|it| &*it.why).collect();
+    assert_eq!(whys, ["rate of tax class `standard` in the account's terms"]);
+}
+
 #[test]
 fn an_hour_is_explained_down_to_its_batches() {
     let world = invoiced();

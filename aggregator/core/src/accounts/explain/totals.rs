@@ -13,8 +13,8 @@ use super::ExplainError;
 use crate::bills::{Books, last_priced};
 use crate::ports::Table;
 use crate::rating::instant::instant_text;
-use crate::rating::policy::{Discount, Policies};
-use crate::rating::{ItemKey, Month};
+use crate::rating::policy::{Discount, TaxRate};
+use crate::rating::{ItemKey, Month, PriceBook};
 
 /// What makes a total of the lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,17 +82,18 @@ pub(super) fn totals(
     })
 }
 
-fn policies<'m>(month: &'m AccountMonth<'_>) -> Option<(&'m str, &'m Policies)> {
+/// The book that gives order and titles of the month.
+fn book_of<'m>(month: &'m AccountMonth<'_>) -> Option<&'m PriceBook> {
     let until = last_priced(&month.versions, &month.hours, month.books.now);
-    let book = month.versions.at(until)?;
-    Some((book.name(), book.policies()))
+    month.versions.at(until).map(|it| &**it)
 }
 
 /// A discount of the price book comes before a coupon and a plan of the same name.
 fn discount(month: &AccountMonth<'_>, it: &Deduction, is_first: bool) -> Taken {
-    let of_book = policies(month).and_then(|(book, all)| {
-        let found = all.discounts.iter().find(|own| own.key.as_str() == it.key);
-        found.map(|found| discount_words(book, found))
+    let of_book = book_of(month).and_then(|book| {
+        let mut all = book.policies().discounts.iter();
+        let found = all.find(|own| own.key.as_str() == it.key);
+        found.map(|found| discount_words(book.name(), found))
     });
     if let (Some(why), true) = (of_book, is_first) {
         return deducted("discount", it, why);
@@ -171,34 +172,33 @@ fn deducted(kind: &'static str, it: &Deduction, why: String) -> Taken {
 }
 
 fn tax(month: &AccountMonth<'_>, it: &Tax, language: &str) -> Taken {
-    let found = policies(month).and_then(|(book, all)| {
-        let is_it = |own: &&crate::rating::policy::TaxRate| {
-            own.percent.to_string() == it.percent && own.titles.in_language(language) == it.title
-        };
-        let mut same = all.taxes.iter().filter(is_it);
-        // Two classes of one title and rate are not told apart.
-        let only = same.next().filter(|_| same.next().is_none());
-        only.map(|own| (book.to_owned(), own.class.clone()))
-    });
     let contained = if it.included {
         "the prices contain it; "
     } else {
         ""
     };
-    let (key, why) = match found {
-        Some((book, class)) => {
-            let why = format!("{contained}rate of tax class `{class}` in the price book `{book}`");
-            (Some(class), why)
-        }
-        None => (None, format!("{contained}rate of the price book in force")),
+    let book = book_of(month);
+    let rates = book.map_or_else(Vec::new, |book| month.terms.taxes_with(book));
+    let is_it = |own: &&&TaxRate| {
+        own.percent.to_string() == it.percent && own.titles.in_language(language) == it.title
+    };
+    let mut same = rates.iter().filter(is_it);
+    // Two classes of one title and rate are not told apart.
+    let class = same.next().filter(|_| same.next().is_none()).map(|it| &it.class);
+    let of_class = class.map_or_else(String::new, |it| format!(" of tax class `{it}`"));
+    let is_agreed = class.is_some_and(|class| month.terms.taxes.iter().any(|own| own.class == *class));
+    let whose = match book {
+        _ if is_agreed => "the account's terms".to_owned(),
+        Some(book) => format!("the price book `{}`", book.name()),
+        None => "the price book".to_owned(),
     };
     Taken {
         kind: if it.included { "tax_included" } else { "tax" },
-        key,
+        key: class.cloned(),
         title: it.title.clone(),
         percent: Some(it.percent.clone()),
         basis: Some(it.basis.clone()),
         amount: it.amount.clone(),
-        why,
+        why: format!("{contained}rate{of_class} in {whose}"),
     }
 }
