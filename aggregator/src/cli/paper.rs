@@ -125,7 +125,9 @@ fn rows(document: &Value) -> Vec<Value> {
             let mut row = line.clone();
             row["section"] = section["title"].clone();
             // What is corrected of an earlier month, beside the same items of this one.
-            if let (Some(title), Some(month)) = (section["title"].as_str(), section["month"].as_str()) {
+            let month = section["month"].as_str();
+            let month = month.filter(|it| document["period"]["month"] != *it);
+            if let (Some(title), Some(month)) = (section["title"].as_str(), month) {
                 row["section"] = json!(format!("{title} ({month})"));
             }
             row["title"] = json!(noted(line));
