@@ -29,10 +29,10 @@ mod tenant;
 pub mod text;
 /// What one tenant used, hour by hour.
 pub mod usage;
-/// What becomes of usage while it is rated.
-pub mod watch;
 /// Whether a tenant used anything.
 pub mod used;
+/// What becomes of usage while it is rated.
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
