@@ -93,7 +93,13 @@ impl Terms {
     /// Reads and checks terms; every fault is told, in the order of lines. What names the price book (items, plan) is
     /// checked against `book`, the one in force when they begin.
     pub fn parse(text: &str, book: &PriceBook) -> Result<Self, Vec<Fault>> {
-        super::book::parse_terms(text, book)
+        super::book::parse_terms(text, book, true)
+    }
+
+    /// Reads terms that were checked when they were decided: what a later release would refuse of them holds, for the log is
+    /// read again at every start.
+    pub fn parse_logged(text: &str, book: &PriceBook) -> Result<Self, Vec<Fault>> {
+        super::book::parse_terms(text, book, false)
     }
 
     /// The plan that counts in a month: of those that have some of it the one with the most, of as much the later one.

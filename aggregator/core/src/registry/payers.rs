@@ -16,7 +16,7 @@ use super::Registry;
 use super::command::{Rejected, TenantTerms};
 use super::tenants::is_key;
 use crate::rating::calendar::CalendarError;
-use crate::rating::{BillingZone, Terms, hour_text};
+use crate::rating::{BillingZone, PriceBook, Terms, hour_text};
 
 /// Lines of an address and the like, at most.
 const LINES_MAX: usize = 10;
@@ -267,21 +267,22 @@ impl Registry {
                 "that month is final: what was agreed for it stays as it is".into(),
             ));
         }
-        let terms = self.parse_terms(known, text, from)?;
+        let terms = Terms::parse(text, &*self.book_of_terms(known, from)?).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Rejected::Invalid(format!("the terms have faults:\n{}", lines.join("\n")))
+        })?;
         self.check_names(known, &terms, from)?;
         self.check_later_books((account, &known.currency, &zone), &terms, from)
     }
 
-    fn parse_terms(&self, account: &Account, text: &str, from: Hour) -> Result<Terms, Rejected> {
+    /// The price book that terms are read with: the one in force when they begin, else the first.
+    fn book_of_terms(&self, account: &Account, from: Hour) -> Result<Arc<PriceBook>, Rejected> {
         let books = self.books_of(&account.currency);
-        let book = books
-            .as_ref()
-            .and_then(|it| it.at(from).or(it.versions().first().map(|(_, book)| book)));
-        let missing = || Rejected::NotNow(format!("no price book in {} is active", account.currency));
-        Terms::parse(text, book.ok_or_else(missing)?).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Rejected::Invalid(format!("the terms have faults:\n{}", lines.join("\n")))
-        })
+        let book = books.as_ref().and_then(|it| {
+            let first = || it.versions().first().map(|(_, book)| book);
+            it.at(from).or_else(first).cloned()
+        });
+        book.ok_or_else(|| Rejected::NotNow(format!("no price book in {} is active", account.currency)))
     }
 
     /// Takes terms that were checked.
@@ -291,9 +292,10 @@ impl Registry {
             .accounts
             .get(&account)
             .expect("checked before it was logged");
-        let terms = self
-            .parse_terms(known, text, from)
+        let book = self
+            .book_of_terms(known, from)
             .expect("checked before it was logged");
+        let terms = Terms::parse_logged(text, &book).expect("checked before it was logged");
         let payers = Arc::make_mut(&mut self.payers);
         payers.terms.entry(account).or_default().insert(from, terms);
     }

@@ -37,7 +37,7 @@ const COUPON_KEYS: &[&str] = &[
     "key", "title", "items", "percent", "amount", "steps", "from", "months",
 ];
 
-pub(in super::super) fn parse_terms(text: &str, book: &PriceBook) -> Result<Terms, Vec<Fault>> {
+pub(in super::super) fn parse_terms(text: &str, book: &PriceBook, is_new: bool) -> Result<Terms, Vec<Fault>> {
     let mut faults = Faults::new(text);
     if text.len() > BOOK_BYTES_MAX {
         faults.add(0, "terms", format!("longer than {BOOK_BYTES_MAX} bytes"));
@@ -52,7 +52,11 @@ pub(in super::super) fn parse_terms(text: &str, book: &PriceBook) -> Result<Term
         return Err(faults.into_sorted());
     }
     let reader = Reader::new(table.get_ref(), 0, "terms".to_owned(), String::new());
-    match read(&reader, text, book, &mut faults) {
+    let terms = read(&reader, text, book, &mut faults);
+    if let Some(terms) = terms.as_ref().filter(|_| is_new) {
+        check_own_taxes(&reader, terms, book, &mut faults);
+    }
+    match terms {
         Some(terms) if faults.count() == 0 => Ok(terms),
         _ => Err(faults.into_sorted()),
     }
@@ -100,7 +104,6 @@ fn read(reader: &Reader<'_, '_>, text: &str, book: &PriceBook, faults: &mut Faul
         overrides,
         digest: Digest::of(&[text.as_bytes()]),
     };
-    check_own_taxes(reader, &terms, book, faults);
     Some(terms)
 }
 

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use tallyman_common::money::{Amount, Money, MoneyError};
 
-use super::{Cause, Draft, Statement, StatementLine};
+use super::{Cause, Draft, Statement, StatementLine, TaxedBy};
 use crate::rating::book::ItemKey;
 use crate::rating::calendar::Month;
-use crate::rating::policy::Titles;
+use crate::rating::policy::{TaxRate, Titles};
 
 /// Key of the line that says what discounts take off corrections.
 const DISCOUNTS: &str = "discounts";
@@ -45,12 +45,16 @@ pub fn difference(
         pairs.entry((&line.cause, &line.item)).or_default().1 = Some((line, *net));
     }
     let zero = Money::zero(after.currency);
+    let taxed_by = |class: &str| taxed_then(class, [after, before]);
     let (mut lines, mut discounts) = (Vec::new(), BTreeMap::new());
     for Pair(old, new) in pairs.values() {
         let Some((shown, _)) = new.or(*old) else {
             continue;
         };
-        let line = changed(month, shown, (old.map(|it| it.0), new.map(|it| it.0)), zero)?;
+        let line = StatementLine {
+            taxed_by: taxed_by(&shown.tax_class),
+            ..changed(month, shown, (old.map(|it| it.0), new.map(|it| it.0)), zero)?
+        };
         let net = |it: &Option<(_, Money)>| it.map_or(zero, |(_, net)| net);
         let taken = net(new).checked_sub(net(old))?.checked_sub(line.amount)?;
         let sum = discounts.entry(&shown.tax_class).or_insert(zero);
@@ -61,8 +65,25 @@ pub fn difference(
         }
     }
     let discounts = discounts.into_iter().filter(|(_, amount)| *amount != zero);
-    lines.extend(discounts.map(|(class, amount)| discount(month, class, amount)));
+    lines.extend(discounts.map(|(class, amount)| StatementLine {
+        taxed_by: taxed_by(class),
+        ..discount(month, class, amount)
+    }));
     Ok(lines)
+}
+
+/// What a month costs is taxed as the month was, whenever it is billed: what was not charged does not come back.
+fn taxed_then(class: &str, statements: [&Statement; 2]) -> TaxedBy {
+    let mut taxes = statements.into_iter().flat_map(|it| &it.taxes);
+    let rate = taxes.find(|it| it.class == class).map(|it| {
+        let rate = TaxRate {
+            class: it.class.clone(),
+            titles: it.titles.clone(),
+            percent: it.percent,
+        };
+        Box::new((rate, it.is_included))
+    });
+    TaxedBy::Earlier(rate)
 }
 
 /// A line less what it was.

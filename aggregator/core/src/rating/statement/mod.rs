@@ -31,7 +31,7 @@ use super::RatingError;
 use super::book::{BookVersions, ItemKey, PriceBook};
 use super::calendar::{BillingZone, Month};
 use super::moments::Length;
-use super::policy::Titles;
+use super::policy::{TaxRate, Titles};
 use super::sums::MonthSums;
 use super::terms::Terms;
 use tallyman_common::time::Hour;
@@ -128,6 +128,17 @@ pub struct StatementLine {
     pub amount: Money,
     /// Tax class.
     pub tax_class: String,
+    /// By which rate of that class.
+    pub taxed_by: TaxedBy,
+}
+
+/// By which rate a line is taxed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaxedBy {
+    /// That of the statement's month.
+    Month,
+    /// That of the earlier month which it corrects, and whether prices contained it; none if none was due.
+    Earlier(Option<Box<(TaxRate, bool)>>),
 }
 
 impl StatementLine {
@@ -149,6 +160,7 @@ impl StatementLine {
             exact: amount.exact(),
             amount,
             tax_class: tax_class.into(),
+            taxed_by: TaxedBy::Month,
         }
     }
 }

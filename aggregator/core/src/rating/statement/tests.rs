@@ -536,5 +536,12 @@ fn faults_of_terms_and_policies() {
         let faults = Terms::parse(&format!("format = 1\n{rest}\n"), book).expect_err(wanted);
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(faults, [wanted]);
+        // What was decided before this was refused holds at the next start.
+        let logged = Terms::parse_logged(&format!("format = 1\n{rest}\n"), book);
+        assert_eq!(
+            logged.is_ok(),
+            wanted.contains("tax `st") && !wanted.contains("twice"),
+            "{wanted}"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use tallyman_common::money::{Amount, Money, MoneyError, Percent, Price, Quantity, WideAmount, round_minor};
 
-use super::{Cause, Draft, LineTier, StatementLine, about};
+use super::{Cause, Draft, LineTier, StatementLine, TaxedBy, about};
 use crate::rating::RatingError;
 use crate::rating::book::{Charge, Item, ItemKey, PriceBook};
 use crate::rating::policy::{Surcharge, Titles, applies};
@@ -117,6 +117,7 @@ impl Draft<'_> {
             exact,
             amount: self.round(exact)?,
             tax_class: item.tax_class().to_owned(),
+            taxed_by: TaxedBy::Month,
         })
     }
 

@@ -76,3 +76,56 @@ fn taxes_of_an_account() {
         );
     }
 }
+
+/// Protects: what corrects an earlier month is taxed as that month was, and together with the month's own lines where the
+/// rates are the same; tax that was never charged does not come back.
+#[test]
+fn late_usage_is_taxed_as_its_month() {
+    let tax = |percent: &str| {
+        format!(
+            "[[tax]]\nclass = \"standard\"\ntitle = \"VAT\"\npercent = \"{percent}\"\n[[tax]]\nclass = \"reduced\"\ntitle = \"VAT\"\npercent = \"0\"\n"
+        )
+    };
+    let included = |percent: &str| format!("tax_included = true\n{}", tax(percent));
+    #[rustfmt::skip]
+    let table: [(String, String, &[&str]); 4] = [
+        (tax("6"), tax("6"), &["acme: cpu 100.00", "late: cpu -30.00", "tax: standard 6% of 70.00 4.20", "total 74.20"]),
+        (String::new(), tax("6"), &["acme: cpu 100.00", "late: cpu -30.00", "tax: standard 6% of 100.00 6.00", "total 76.00"]),
+        (tax("16"), tax("6"), &["acme: cpu 100.00", "late: cpu -30.00", "tax: standard 6% of 100.00 6.00", "tax: standard 16% of -30.00 -4.80", "total 71.20"]),
+        (included("20"), tax("6"), &["acme: cpu 100.00", "late: cpu -30.00", "tax: standard 6% of 100.00 6.00", "tax: standard 20% of -30.00 -5.00", "total 76.00"]),
+    ];
+    for (then, now, wanted) in &table {
+        let before = made(&Case {
+            policies: then,
+            ..PLAIN
+        });
+        let after = made(&Case {
+            policies: then,
+            usage: &[("acme", 0, "cpu", "70")],
+            ..PLAIN
+        });
+        let late = difference(november(), &before, &after).expect("a difference");
+        let books = books("USD", now);
+        let terms = Terms::none();
+        let sums = sums(&books, &terms, PLAIN.usage);
+        let made = statement(Input {
+            sums: &sums,
+            books: &books,
+            until: Hour(NOVEMBER + 719),
+            terms: &terms,
+            before: None,
+            month: november(),
+            zone: &BillingZone::utc(),
+            grants: &[],
+            late: &late,
+            billed_ahead: &[],
+        });
+        let mut rows = rows(&made.expect("a statement"));
+        for row in &mut rows {
+            if row.contains("-30.00") && !row.starts_with("tax") {
+                *row = "late: cpu -30.00".to_owned();
+            }
+        }
+        assert_eq!(rows, *wanted, "{then} {now}");
+    }
+}
