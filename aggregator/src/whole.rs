@@ -38,7 +38,7 @@ pub fn what_if(books: Books<'_>, ask: &Ask) -> Result<WhatIf, WhatIfError> {
 /// When the month lies outside the calendar or the store can't be read. What is wrong with one account is told in its rows.
 pub fn usage_report(books: Books<'_>, month: Month) -> Result<String, DraftError> {
     let all: Vec<String> = accounts(books.registry).into_iter().collect();
-    let prepared = Prepared::read(books, month)?;
+    let prepared = Prepared::read_whole(books, month)?;
     let parts = in_pieces(&all, |piece| {
         report::part((books, &prepared.past(books.store)), month, piece)
     });

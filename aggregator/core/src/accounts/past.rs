@@ -136,6 +136,11 @@ impl Prepared {
         Self::of_zones(books, (month, &zones(books)))
     }
 
+    /// Reads what they need where the month can be open, too.
+    pub fn read_whole(books: Books<'_>, month: Month) -> Result<Self, DraftError> {
+        Self::read_open(books, (month, &zones(books)))
+    }
+
     /// Reads what months in these zones need, those that are open too.
     pub(crate) fn read_open(
         books: Books<'_>,

@@ -10,7 +10,7 @@ use tallyman_common::time::Hour;
 
 use super::cache::FoldError;
 use super::cell::{Addition, KIND_MAXIMUM, NodeHour, OwnerHour};
-use crate::ports::{Read, StoreError, Table, try_scan};
+use crate::ports::{Read, Table, try_scan};
 
 /// A part of an hour's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,26 +135,20 @@ pub fn read_owner(
     owner: &Owner,
     sealed: Option<Hour>,
 ) -> Result<Option<OwnerHour>, FoldError> {
+    let mut whole: Option<OwnerHour> = None;
     let key = owner_key(hour, owner);
-    let mut whole = match store.get(Table::Cells, &key)? {
-        Some(bytes) => Some(OwnerHour::decode(&bytes)?),
-        None => None,
-    };
-    for bytes in late_values(store, Table::Cells, &key, hour, sealed)? {
-        let late = OwnerHour::decode(&bytes)?;
-        whole = match whole {
-            None => Some(late),
-            Some(mut earlier) => {
-                let position = late.upto;
-                let fits = absorb(&mut earlier, late);
-                fits.ok_or_else(|| FoldError::Entry {
-                    position,
-                    reason: format!("usage of `{owner}` does not fit into 128 bits"),
-                })?;
-                Some(earlier)
-            }
+    each_part(store, (Table::Cells, &key), hour, sealed, |_, bytes| {
+        let part = OwnerHour::decode(bytes)?;
+        let Some(earlier) = &mut whole else {
+            whole = Some(part);
+            return Ok(());
         };
-    }
+        let position = part.upto;
+        absorb(earlier, part).ok_or_else(|| FoldError::Entry {
+            position,
+            reason: format!("usage of `{owner}` does not fit into 128 bits"),
+        })
+    })?;
     Ok(whole)
 }
 
@@ -165,37 +159,41 @@ pub fn read_node(
     node: NodeId,
     sealed: Option<Hour>,
 ) -> Result<NodeHour, FoldError> {
+    let mut whole = NodeHour::default();
     let key = node_hour_key(hour, node);
-    let stored = store.get(Table::NodeHours, &key)?;
-    let mut whole = stored.map_or_else(|| Ok(NodeHour::default()), |b| NodeHour::decode(&b))?;
-    for bytes in late_values(store, Table::NodeHours, &key, hour, sealed)? {
-        let late = NodeHour::decode(&bytes)?;
-        whole.upto = whole.upto.max(late.upto);
-        whole.minutes |= late.minutes;
-        whole.batches += late.batches;
-        whole.stops.extend(late.stops);
-    }
+    each_part(store, (Table::NodeHours, &key), hour, sealed, |is_late, bytes| {
+        let part = NodeHour::decode(bytes)?;
+        if !is_late {
+            whole = part;
+            return Ok(());
+        }
+        whole.upto = whole.upto.max(part.upto);
+        whole.minutes |= part.minutes;
+        whole.batches += part.batches;
+        whole.stops.extend(part.stops);
+        Ok(())
+    })?;
     Ok(whole)
 }
 
-fn late_values(
+/// Shows the part on time, then late ones by when they came, and whether it is late. Behind a seal by one scan: nothing else
+/// lies between them.
+fn each_part(
     store: &dyn Read,
-    table: Table,
-    key: &[u8],
+    (table, key): (Table, &[u8]),
     hour: Hour,
     sealed: Option<Hour>,
-) -> Result<Vec<Vec<u8>>, StoreError> {
+    mut visit: impl FnMut(bool, &[u8]) -> Result<(), FoldError>,
+) -> Result<(), FoldError> {
     let Some(sealed) = sealed.filter(|sealed| hour <= *sealed) else {
-        return Ok(Vec::new());
+        let on_time = store.get(table, key)?;
+        return on_time.map_or(Ok(()), |bytes| visit(false, &bytes));
     };
-    let from = [key, &[LATE]].concat();
     let to = [key, &[LATE], &(sealed.0 + 1).to_be_bytes()[..]].concat();
-    let mut values = Vec::new();
-    store.scan(table, &from, &to, &mut |_, value| {
-        values.push(value.to_vec());
-        ControlFlow::Continue(())
-    })?;
-    Ok(values)
+    try_scan(store, table, (key, &to), |found, bytes| {
+        visit(found.len() > key.len(), bytes)?;
+        Ok::<_, FoldError>(ControlFlow::Continue(()))
+    })
 }
 
 /// Adds a late part; `None` if a sum would not fit.
