@@ -215,7 +215,8 @@ async fn expire(handle: &Handle) -> Result<(), MonthlyError> {
     Ok(())
 }
 
-/// Carries a run out, and tells of those that it passes over; the accounts without anything to bill, and why it ended early if it did.
+/// Carries a run out, and tells of those that it passes over; the accounts without anything to bill, and why it ended early
+/// if it did.
 async fn carry_out(
     handle: &Handle,
     asked: &Asked,
@@ -444,6 +445,7 @@ mod tests {
             on.stop().await;
         });
     }
+
     /// Protects: usage whose payer nobody registered is told by the run by itself, once.
     #[test]
     fn usage_whose_payer_nobody_registered_is_told_once() {
